@@ -7,12 +7,10 @@ episodes into skills, and a `Method` names a combination of them as data.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-import gymnasium
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .records import (
     Completion,
@@ -25,37 +23,17 @@ from .records import (
     Usage,
 )
 
+if TYPE_CHECKING:
+    from .environment import Environment
 
-class Environment(gymnasium.Env):
-    """A text environment. Same task, seed and actions give the same texts.
 
-    `reset(seed=..., options={"task": id})` returns `(text, info)`; `step(text)` returns
-    `(text, reward, terminated, truncated, info)`. `info` holds `success` (bool), `score` (float in
-    [0, 1], optional), `admissible` (list of commands, or None where commands are free text) and
-    `invalid_action` (bool). Instances are cheap: the harness makes one per live episode, all of
-    one process; heavy data is shared by the class or module.
-    """
+def __getattr__(name: str) -> Any:
+    # gymnasium takes 0.4 s to import; only those who touch an environment pay for it.
+    if name == "Environment":
+        from .environment import Environment
 
-    name: str = ""
-    label: str = ""  # how results are labelled, e.g. "alfworld-generated"; default is the name
-    max_steps: int = 50
-    instructions: str = ""  # what an instruct model is told about the actions, once
-
-    def tasks(self, split: str) -> list[Task]:
-        """All tasks of a split in a stable order. Raises UsageError for an unknown split."""
-        raise NotImplementedError
-
-    def fingerprint(self, split: str) -> str:
-        """A digest over everything that decides what the tasks of the split are."""
-        raise NotImplementedError
-
-    def expert(self, task: Task) -> Iterator[str] | None:
-        """Play from full knowledge: an iterator of actions, or None where there is no oracle."""
-        return None
-
-    def causal(self) -> Any:
-        """Return the vocabulary for the offline teacher (see the methods plugin), or None."""
-        return None
+        return Environment
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @runtime_checkable
@@ -121,7 +99,9 @@ class SkillMemory(Protocol):
         """Note one finished train episode (usage statistics, utilities); cheap."""
         ...
 
-    def update(self, episodes: Sequence[Episode], teacher: Teacher | None, *, step: int = 0) -> Update:
+    def update(
+        self, episodes: Sequence[Episode], teacher: Teacher | None, *, step: int = 0
+    ) -> Update:
         """Learn from train episodes, with the teacher's help."""
         ...
 

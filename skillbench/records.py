@@ -44,10 +44,7 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            *(
-                getattr(self, f.name) + getattr(other, f.name)
-                for f in dataclasses.fields(self)
-            )
+            *(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self))
         )
 
 
