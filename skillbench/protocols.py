@@ -1,4 +1,4 @@
-"""The contracts that plugins implement. Data flows one way: configure, learn, freeze, score, report.
+"""The contracts that plugins implement. Data flows one way: learn, freeze, score, report.
 
 An `Environment` gives tasks and texts, a `Policy` turns messages into completions, a `SkillMemory`
 decides what the model may look up, a `Trainer` is one stage of learning, a `Teacher` turns
