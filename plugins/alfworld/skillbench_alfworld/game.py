@@ -7,9 +7,17 @@ small integers; several receptacles may share one, and `NOWHERE` is where no rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 NOWHERE = -1
+
+
+class Compiled(dict[str, Any]):
+    """Tables derived from a game; pickled and copied as empty, since they can be made again."""
+
+    def __reduce__(self) -> tuple[type[Compiled], tuple[()]]:
+        return Compiled, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Object:
     cool: bool = False
     sliced: bool = False
     on: bool = False
+    also_at: tuple[int, ...] = ()  # further locations, in the few official games that have them
+    holds: tuple[int, ...] = ()  # the objects lying in a container, as `examine` lists them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One game, immutable. `task` is the sentence after "Your task is to: ", full stop included."""
+    """One game, immutable. `task` is the sentence after "Your task is to: ", full stop included.
+
+    `compiled` is the engine's own cache of tables derived from the rest; it takes no part in
+    equality and a copy made by `dataclasses.replace` starts with an empty one.
+    """
 
     id: str
     task_type: str
@@ -73,6 +87,9 @@ class Game:
     start: int = NOWHERE
     verb: str = "move"  # "move X to Y" (2.1.2+) or "put X in/on Y" (2.1.1)
     walkthrough: tuple[str, ...] = ()
+    help: str | None = None  # answer to "help"; None: the usual one, "": the grammar has no help
+    place_names: tuple[str, ...] = ()  # "loc 7" by place, where arrivals name the place (2.1.1)
+    compiled: Compiled = field(init=False, default_factory=Compiled, compare=False, repr=False)
 
 
 TASK_TYPES = (
