@@ -99,7 +99,9 @@ class Step:
     """One turn: what was seen, what was answered, what was done, and what it earned.
 
     `observation` is the text before the action. `valid` is False when no action could be read from
-    the response or the environment said that the action is not one of its commands.
+    the response or the environment said that the action is not one of its commands. `prompt` is
+    the user turn as the model saw it, where that differs from the observation (else empty), so
+    that an episode holds its whole transcript.
     """
 
     observation: str
@@ -110,6 +112,7 @@ class Step:
     prompt_ids: tuple[int, ...] | None = None
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
+    prompt: str = ""
 
 
 @dataclass(frozen=True)

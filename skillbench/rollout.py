@@ -1,0 +1,387 @@
+"""THE loop: scoring and every trainer play their episodes here.
+
+One coroutine per episode, written as plain sequential code: observe, ask, act. Policies that batch
+("gather") get the requests of all live episodes at once: a batch goes out as soon as every live
+episode waits for one, in episode order, so that the composition of each batch depends on nothing
+but the slots that were asked for, and a repeated run repeats exactly. Policies behind a server
+("stream") get each request at once, `concurrency` of them at a time. Nothing here ever sleeps.
+
+A fault of the policy or of the environment makes an attempt `invalid`; it is played again with the
+same seeds, and after `retries` the episode is recorded as invalid, which is neither a zero nor
+dropped. Errors that no retry can mend (wrong usage, a leak, a full disk) stop the run.
+Environments step in the loop's own thread, unless they say `blocking = True`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .agent import Agent, parse
+from .errors import EnvironmentFault, PolicyError, SkillbenchError
+from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage
+
+
+def seed_of(*parts: object) -> int:
+    """A 31-bit seed from any parts, equal on every machine."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One episode to play: the task and what its seeds derive from."""
+
+    task: Task
+    seed: int  # the run's seed: 0 .. run.seeds - 1
+    phase: str
+    step: int = 0  # the learning step
+    repeat: int = 0
+
+    @property
+    def episode_seed(self) -> int:
+        """The seed of the environment, and the root of all sampling in the episode."""
+        return seed_of(self.seed, self.phase, self.step, self.task.id, self.repeat)
+
+    def episode_id(self, attempt: int) -> str:
+        """A name that no other attempt in the run has."""
+        return f"{self.phase}/{self.seed}/{self.step}/{self.task.id}/{self.repeat}/{attempt}"
+
+
+OnEpisode = Callable[[Slot, Episode, list[Completion]], None]
+OnCall = Callable[[str, Usage, str], None]  # role, usage, model
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What all episodes of one call share."""
+
+    agent: Agent
+    policy: Any
+    memory: Any
+    make_environment: Callable[[], Any]
+    max_steps: int = 0  # 0: the environment's own
+    retries: int = 2
+    tokens: bool = False  # keep token ids and log-probabilities in the steps
+    bank_version: str = ""
+    on_episode: OnEpisode | None = None
+    on_call: OnCall | None = None
+
+
+async def play(slots: Sequence[Slot], loop: Loop) -> list[Episode]:
+    """Play every slot once; episodes come back in slot order."""
+    if not slots:
+        return []
+    if getattr(loop.policy, "batching", "gather") == "stream":
+        asker: Asker = Stream(loop.policy, loop.on_call)
+    else:
+        asker = Gather(loop.policy, len(slots), loop.on_call)
+    tasks = [asyncio.ensure_future(_slot(i, s, asker, loop)) for i, s in enumerate(slots)]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Asker(Protocol):
+    """How a request of one episode reaches the policy."""
+
+    async def ask(self, index: int, request: Request) -> Completion:
+        """Answer one request of the episode with this index. Raises PolicyError."""
+        ...
+
+    def leave(self) -> None:
+        """One episode needs no more answers."""
+        ...
+
+
+class Gather:
+    """Hands over the requests of all live episodes as one batch."""
+
+    def __init__(self, policy: Any, live: int, on_call: OnCall | None) -> None:
+        self.policy, self.live, self.on_call = policy, live, on_call
+        self.waiting: list[tuple[int, Request, asyncio.Future[Completion]]] = []
+        self.flushing: asyncio.Task[None] | None = None
+
+    async def ask(self, index: int, request: Request) -> Completion:
+        """Wait for the batch that holds this request."""
+        answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self.waiting.append((index, request, answer))
+        self._check()
+        return await answer
+
+    def leave(self) -> None:
+        """One episode fewer to wait for."""
+        self.live -= 1
+        self._check()
+
+    def _check(self) -> None:
+        if self.waiting and len(self.waiting) >= self.live and self.flushing is None:
+            self.flushing = asyncio.ensure_future(self._flush())
+
+    async def _flush(self) -> None:
+        batch, self.waiting = self.waiting, []
+        batch.sort(key=lambda entry: entry[0])  # threads may have finished in any order
+        try:
+            answers: Sequence[Any] = await ask_policy(
+                self.policy, [request for _, request, _ in batch], self.on_call
+            )
+        except BaseException as error:
+            answers = [error] * len(batch)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            self.flushing = None
+        for (_, _, future), answer in zip(batch, answers):
+            if future.done():
+                continue
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+        self._check()
+
+
+class Stream:
+    """Hands over each request at once, a bounded number of them at a time."""
+
+    def __init__(self, policy: Any, on_call: OnCall | None) -> None:
+        self.policy, self.on_call = policy, on_call
+        self.gate = asyncio.Semaphore(max(1, int(getattr(policy, "concurrency", 1) or 1)))
+
+    async def ask(self, index: int, request: Request) -> Completion:
+        """Wait for a free place, then for the answer."""
+        async with self.gate:
+            answer = (await ask_policy(self.policy, [request], self.on_call))[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def leave(self) -> None:
+        """Nobody waits for anybody here."""
+
+
+async def ask_policy(
+    policy: Any, requests: list[Request], on_call: OnCall | None
+) -> list[Completion | PolicyError]:
+    """Call the policy, check what comes back, and report the spend of the call.
+
+    Whatever a policy raises becomes a PolicyError, except for errors that no retry can mend.
+    """
+    began = time.perf_counter()
+    try:
+        answers = list(await policy.generate(requests))
+    except SkillbenchError:
+        raise
+    except Exception as error:
+        raise PolicyError(f"policy raised {type(error).__name__}: {error}") from error
+    if len(answers) != len(requests):
+        raise PolicyError(f"policy gave {len(answers)} answers to {len(requests)} requests")
+    if on_call is not None:
+        total, model = _sum(answers), ""
+        for answer in answers:
+            if isinstance(answer, Completion):
+                model = answer.model
+                break
+        on_call("policy", _with_wall(total, len(requests), time.perf_counter() - began), model)
+    return answers
+
+
+def _sum(answers: Sequence[Any]) -> list[float]:
+    # Field by field: this runs once per answer, and adding frozen records is ten times slower.
+    tokens_in = tokens_cached = tokens_out = 0
+    usd = device = 0.0
+    for answer in answers:
+        if isinstance(answer, Completion):
+            usage = answer.usage
+            tokens_in += usage.input_tokens
+            tokens_cached += usage.cached_tokens
+            tokens_out += usage.output_tokens
+            usd += usage.usd
+            device += usage.device_s
+    return [tokens_in, tokens_cached, tokens_out, usd, device]
+
+
+def _with_wall(total: list[float], calls: int, wall_s: float) -> Usage:
+    return Usage(
+        input_tokens=int(total[0]),
+        cached_tokens=int(total[1]),
+        output_tokens=int(total[2]),
+        calls=calls,
+        usd=total[3],
+        wall_s=wall_s,
+        device_s=total[4],
+    )
+
+
+async def _slot(index: int, slot: Slot, asker: Asker, loop: Loop) -> Episode:
+    """Play one slot until an attempt is valid, or the retries are used up."""
+    spent = Usage()
+    try:
+        for attempt in range(loop.retries + 1):
+            live = _Attempt(index, slot, attempt, asker, loop)
+            episode, completions = await live.run(spent)
+            if episode.outcome != "invalid":
+                break
+            spent = episode.usage  # what failed attempts cost was spent all the same
+    finally:
+        asker.leave()
+    if loop.on_episode is not None:
+        loop.on_episode(slot, episode, completions)
+    return episode
+
+
+class _Attempt:
+    """One attempt at an episode: from reset to its end or its fault."""
+
+    def __init__(self, index: int, slot: Slot, attempt: int, asker: Asker, loop: Loop) -> None:
+        self.index, self.slot, self.attempt = index, slot, attempt
+        self.asker, self.loop = asker, loop
+        self.id = slot.episode_id(attempt)
+        self.seed = slot.episode_seed
+        self.environment: Any = None
+        self.script: Any = None
+        self.observation = ""
+        self.steps: list[Step] = []
+        self.completions: list[Completion] = []
+        self.info: dict[str, Any] = {}
+
+    async def run(self, spent: Usage) -> tuple[Episode, list[Completion]]:
+        """Play; faults end in an episode with outcome `invalid`, other errors are raised."""
+        began = time.perf_counter()
+        error: str | None = None
+        outcome: Outcome = "invalid"
+        try:
+            outcome = await self._play()
+        except (PolicyError, EnvironmentFault) as fault:
+            error = f"{type(fault).__name__}: {fault}"
+        finally:
+            self._clean_up()
+        total = _sum(self.completions)
+        wall_s = time.perf_counter() - began
+        success = outcome == "success"
+        context = self.script.context if self.script else Context()
+        usage = _with_wall(total, len(self.completions), wall_s)
+        episode = Episode(
+            task=self.slot.task,
+            seed=self.slot.seed,
+            outcome=outcome,
+            success=success,
+            steps=tuple(self.steps),
+            score=0.0 if error else float(self.info.get("score", success)),
+            final_observation=self.observation,
+            skill_ids=tuple(context.skill_ids),
+            bank_version=self.loop.bank_version,
+            usage=spent + usage if spent.calls else usage,
+            wall_s=wall_s,
+            attempt=self.attempt,
+            context_truncated=bool(self.script and self.script.cut),
+            error=error,
+            system=self.script.system if self.script else "",
+        )
+        return episode, self.completions
+
+    async def _play(self) -> Outcome:
+        agent, loop, slot = self.loop.agent, self.loop, self.slot
+        await self._environment("make", None)
+        text, info = await self._environment("reset", None)
+        self._see(text, info)
+        self.script = script = agent.begin(self.environment, loop.memory, slot.task)
+        if loop.on_call is not None and script.context.usage.calls:
+            loop.on_call("embedding", script.context.usage, "")
+        limit = loop.max_steps or int(getattr(self.environment, "max_steps", 50))
+        for number in range(limit):
+            admissible = self.info.get("admissible")
+            shown = agent.observe(script, self.environment, self.observation, admissible)
+            # A window over the transcript breaks its prefix: then every step is an id of its own.
+            key = f"{self.id}#{number}" if agent.history else self.id
+            request = Request(
+                episode_id=key,
+                step=number,
+                messages=agent.shown(script),
+                params=agent.params(seed_of(self.seed, number)),
+                admissible=None if admissible is None else tuple(admissible),
+                task=slot.task,
+            )
+            completion = await self.asker.ask(self.index, request)
+            if agent.history:
+                loop.policy.release(key)
+            self.completions.append(completion)
+            agent.answer(script, completion.text)
+            ended = await self._act(completion, admissible, shown)
+            if ended is not None:
+                return ended
+        return "success" if self.info.get("success") else "truncated"
+
+    async def _act(self, completion: Completion, admissible: Any, shown: str) -> Outcome | None:
+        """Do what the answer says; return the outcome if that ended the episode."""
+        action = parse(completion.text, None if admissible is None else frozenset(admissible))
+        before = self.observation
+        text, reward, terminated, truncated, info = await self._environment("step", action.text)
+        self._see(text, info)
+        keep = self.loop.tokens
+        self.steps.append(
+            Step(
+                observation=before,
+                response=completion.text,
+                action=action.text,
+                reward=float(reward),
+                valid=action.readable and not info.get("invalid_action", False),
+                prompt_ids=completion.prompt_ids if keep else None,
+                token_ids=completion.token_ids if keep else None,
+                logprobs=completion.logprobs if keep else None,
+                prompt="" if shown == before else shown,
+            )
+        )
+        if not (terminated or truncated):
+            return None
+        if info.get("success"):
+            return "success"
+        return "failure" if terminated else "truncated"
+
+    def _see(self, text: Any, info: Any) -> None:
+        if not isinstance(text, str) or not isinstance(info, dict):
+            raise EnvironmentFault(
+                f"{self.slot.task.environment} must answer with (text, ..., info dict), "
+                f"not {type(text).__name__} and {type(info).__name__}"
+            )
+        self.observation, self.info = text, info
+
+    async def _environment(self, what: str, action: str | None) -> Any:
+        """Make, reset or step the environment; what it raises is an EnvironmentFault."""
+        try:
+            if what == "make":
+                self.environment = self.loop.make_environment()
+                return None
+            if getattr(self.environment, "blocking", False):
+                return await asyncio.to_thread(self._call, what, action)
+            return self._call(what, action)
+        except SkillbenchError:
+            raise
+        except Exception as error:
+            raise EnvironmentFault(
+                f"{self.slot.task.environment}: {what} raised {type(error).__name__}: {error}"
+            ) from error
+
+    def _call(self, what: str, action: str | None) -> Any:
+        if what == "reset":
+            return self.environment.reset(seed=self.seed, options={"task": self.slot.task.id})
+        return self.environment.step(action)
+
+    def _clean_up(self) -> None:
+        release = getattr(self.loop.policy, "release", None)
+        if release is not None:
+            release(self.id)
+        close = getattr(self.environment, "close", None)
+        if close is not None:
+            try:
+                close()
+            except Exception:
+                # The episode is over and scored; what an environment does on closing is its own.
+                pass
