@@ -29,7 +29,7 @@ class Entry:
 
     name: str
     target: str
-    defaults: Mapping[str, Any] = EMPTY
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
     plugin: str = ""
     requires: str = ""  # the command that installs what the target needs, e.g. "pip install ..."

@@ -1,0 +1,1 @@
+"""The commands of `skillbench`, one file each: `command(parser) -> handler(arguments) -> int`."""

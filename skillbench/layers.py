@@ -1,0 +1,146 @@
+"""The layers that a configuration is made of: method defaults, a profile file, flags, `--set`.
+
+A layer is a nested table with the name of where it came from, so that an error can say which file
+or option is wrong. Shorthands are spelt out here: `memory=none` means `memory.name`, `policy=hf:X`
+means name and model, `evolve=false` and `trainer.sft=false` mean `enabled`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, UsageError, suggest
+
+NAMED = {  # tables that a registered component fills, and where it is registered
+    "env": "environments",
+    "policy": "policies",
+    "memory": "memories",
+    "teacher": "teachers",
+}
+WITH_MODEL = ("policy", "teacher")
+FLAGS = {"method": "--method", "environment": "--env", "env": "--env", "profile": "--profile"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of settings. In a strict one, a key must fit what was chosen; in the others a
+    key may also belong to a component that was not chosen, and is then left out."""
+
+    source: str
+    table: Mapping[str, Any]
+    strict: bool = False
+
+
+def name_and_model(text: str) -> dict[str, Any]:
+    """Split "hf:Qwen/Qwen3-0.6B" into name and model; a model may hold colons itself."""
+    name, colon, model = text.partition(":")
+    return {"name": name, "model": model} if colon else {"name": name}
+
+
+def spell_out(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Replace shorthands by full tables. Raises ConfigError for a value where a table belongs."""
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            out[key] = dict(value)
+            if key == "trainer":
+                out[key] = {
+                    stage: {"enabled": rows} if isinstance(rows, bool) else rows
+                    for stage, rows in value.items()
+                }
+                for stage, rows in out[key].items():
+                    if not isinstance(rows, Mapping):
+                        raise ConfigError(
+                            f"{source}: trainer.{stage} is a table or true/false, not {rows!r}"
+                        )
+        elif isinstance(value, str) and key in WITH_MODEL:
+            out[key] = name_and_model(value)
+        elif isinstance(value, str) and key in NAMED:
+            out[key] = {"name": value}
+        elif isinstance(value, bool):
+            out[key] = {"enabled": value}
+        else:
+            raise ConfigError(
+                f"{source}: {key!r} is a table, so {key}={value!r} means nothing; "
+                f"set one of its keys: {key}.KEY=VALUE"
+            )
+    return out
+
+
+def parse_sets(sets: Sequence[str]) -> list[Layer]:
+    """One layer per `--set key=value`; values are TOML, anything else is a string."""
+    layers = []
+    for text in sets:
+        key, equals, raw = text.partition("=")
+        key = key.strip()
+        parts = key.split(".")
+        if not equals or not all(parts):
+            raise UsageError(f"--set takes KEY=VALUE, not {text!r}; example: --set memory=none")
+        if key in FLAGS:
+            raise UsageError(f"--set {text}: use {FLAGS[key]} {raw.strip()}")
+        value: Any = parse_value(raw)
+        for part in reversed(parts[1:]):
+            value = {part: value}
+        source = f"--set {text}"
+        layers.append(Layer(source, spell_out({parts[0]: value}, source), strict=True))
+    return layers
+
+
+class Raw(str):
+    """A `--set` value that TOML reads as something else than text; keeps how it was written."""
+
+    value: Any
+
+
+def parse_value(raw: str) -> Any:
+    """Read a value as TOML; text that is not TOML stays text."""
+    raw = raw.strip()
+    try:
+        value = tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        return raw
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        kept = Raw(raw)  # policy.model=7 is text where the default is text
+        kept.value = value
+        return kept
+    return value
+
+
+def tasks_dir() -> Path:
+    """Where panels and profiles lie: tasks/ of a checkout, or the copy inside a wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_tasks"
+    return inside if inside.is_dir() else package.parent / "tasks"
+
+
+def profile_names() -> list[str]:
+    """The profiles that come with skillbench."""
+    return sorted(path.stem for path in (tasks_dir() / "profiles").glob("*.toml"))
+
+
+def read_profile(profile: str) -> Layer:
+    """Read a profile by name, or from FILE.toml. Raises UsageError or ConfigError."""
+    if profile.endswith(".toml") or "/" in profile:
+        path = Path(profile).expanduser()
+        if not path.is_file():
+            raise UsageError(f"profile file {profile!r} does not exist; profiles: {_known()}")
+    else:
+        path = tasks_dir() / "profiles" / f"{profile}.toml"
+        if not path.is_file():
+            hint = suggest(profile, profile_names())
+            raise UsageError(f"unknown profile {profile!r}{hint} profiles: {_known()}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"profile {path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
+    return Layer(f"profile {profile}", spell_out(table, f"profile {profile}"))
+
+
+def _known() -> str:
+    return ", ".join(profile_names()) or "none"
