@@ -1,0 +1,376 @@
+"""One small policy-gradient loop over rows: torch, and accelerate where there is more than one rank.
+
+A step is: rows sorted by length into micro-batches of a token budget; for each, log-probabilities
+at sampled positions, clipped loss, backward; then one clip and one AdamW step. Losses are sums
+divided by the *global* token count of the optimiser step, so how rows fall into micro-batches or
+ranks changes nothing. Loss and gradients equal TRL 1.16's `GRPOTrainer._compute_loss` on the same
+rows (tests/test_methods_trl_parity.py).
+
+The sampler's log-probabilities are compared with recomputed ones before the first step of every
+update: a sampler that missed a weight sync, or that samples at another temperature than the one
+trained at, shows there, and above `logp_limit` it is an error instead of a bad run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skillbench.errors import SkillbenchError
+
+from .rows import Row, micro_batches
+from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
+
+DEFAULTS: dict[str, Any] = {
+    "lr": 1e-6,
+    "warmup": 0,  # optimiser steps of linear warm-up, then constant
+    "betas": [0.9, 0.999],
+    "weight_decay": 0.01,
+    "grad_clip": 1.0,
+    "clip_low": 0.2,
+    "clip_high": 0.2,
+    "dual_clip": 0.0,
+    "kl_coef": 0.0,
+    "entropy_coef": 0.0,
+    "loss_agg": "token-mean",
+    "norm_tokens": 0,
+    "temperature": 1.0,
+    "epochs": 1,
+    "minibatches": 1,  # optimiser steps per epoch
+    "old_logprobs": "recompute",  # or "sampler"; matters only with more than one optimiser step
+    "micro_tokens": 8192,
+    "logp_warn": 0.02,
+    "logp_limit": 0.2,  # mean |recomputed - sampled| in nats; 0 switches the check off
+}
+
+
+class SamplerMismatch(SkillbenchError):
+    """The sampler's log-probabilities are not those of the weights that are being trained."""
+
+
+class RowTrainer:
+    """Updates a model from rows. `config` knows the keys of DEFAULTS; further keys are ignored."""
+
+    def __init__(
+        self, model: Any, config: Mapping[str, Any] | None = None, *, reference: Any = None
+    ) -> None:
+        self.config = {**DEFAULTS, **{k: v for k, v in (config or {}).items() if k in DEFAULTS}}
+        c = self.config
+        if c["old_logprobs"] not in ("recompute", "sampler"):
+            raise ValueError("old_logprobs must be 'recompute' or 'sampler'")
+        self.model = model
+        self.steps = 0
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        self._names = [n for n, _ in named]
+        self.optimizer: Any = torch.optim.AdamW(
+            [p for _, p in named],
+            lr=float(c["lr"]),
+            betas=tuple(c["betas"]),
+            weight_decay=float(c["weight_decay"]),
+        )
+        self.scorer: Any = Scorer(model, float(c["temperature"]))
+        self.reference = None
+        if c["kl_coef"]:
+            if reference is None:
+                raise ValueError("kl_coef > 0 needs a reference model")
+            self.reference = Scorer(reference.eval(), float(c["temperature"]))
+        self.accelerator = _accelerator()
+        if self.accelerator is not None:
+            self.scorer = self.accelerator.prepare(self.scorer)
+        self.device = next(model.parameters()).device
+
+    # ------------------------------------------------------------------ one update
+
+    def update(self, rows: Sequence[Row], *, seed: int = 0) -> dict[str, float]:
+        """Learn from this rank's rows. Returns metrics; without rows anywhere nothing changes."""
+        c = self.config
+        rows = [r for r in rows if r.trained]
+        tokens = int(self._sum(sum(r.trained for r in rows)))
+        out: dict[str, float] = {
+            "rows": self._sum(len(rows)),
+            "tokens_trained": tokens,
+            "tokens_read": self._sum(sum(r.length for r in rows)),
+            "optimizer_steps": 0,
+        }
+        if not tokens:
+            return out
+        was_training = self.model.training
+        self.model.train()
+        plan = self._plan(rows, seed)
+        old: dict[int, Any] = {}
+        if len(plan) > 1 and c["old_logprobs"] == "recompute":
+            old = self._score_all(rows)
+        totals: dict[str, float] = {}
+        for n, chosen in enumerate(plan):
+            self._step(rows, chosen, old, totals, first=n == 0, single=len(plan) == 1)
+        self.model.train(was_training)
+        steps = len(plan)
+        out["optimizer_steps"] = steps
+        for key in ("loss", "grad_norm", "clip_share", "entropy", "kl"):
+            if key in totals:
+                out[key] = totals[key] / steps
+        out["logp_diff"] = totals["logp_diff"]
+        out["skipped_steps"] = totals.get("skipped_steps", 0.0)
+        return out
+
+    def _plan(self, rows: Sequence[Row], seed: int) -> list[list[int]]:
+        """Which rows each optimiser step reads. The same number of steps on every rank."""
+        c = self.config
+        parts = max(1, int(c["minibatches"]))
+        plan = []
+        for epoch in range(max(1, int(c["epochs"]))):
+            order = list(range(len(rows)))
+            if parts > 1:
+                random.Random(f"{seed}-{epoch}").shuffle(order)
+            plan += [order[i::parts] for i in range(parts)]
+        if self.accelerator is None:
+            plan = [p for p in plan if p]
+        return plan
+
+    def _step(
+        self,
+        rows: Sequence[Row],
+        chosen: Sequence[int],
+        old: Mapping[int, Any],
+        totals: dict[str, float],
+        *,
+        first: bool,
+        single: bool,
+    ) -> None:
+        c = self.config
+        subset = [rows[i] for i in chosen]
+        tokens = int(self._sum(sum(r.trained for r in subset)))
+        weights = token_weights(
+            subset,
+            c["loss_agg"],
+            tokens=tokens,
+            sequences=int(self._sum(len(subset))),
+            norm_tokens=int(c["norm_tokens"]),
+        )
+        sums = dict.fromkeys(("loss", "clip_share", "entropy", "kl", "diff"), 0.0)
+        batches = self._batches(subset, weights)
+        for n, (batch, where) in enumerate(batches):
+            logps, entropy = self._forward(batch, last=n == len(batches) - 1)
+            if single:
+                reference_point = logps.detach()
+            elif old:
+                reference_point = torch.cat([old[chosen[i]] for i in where])
+            else:
+                reference_point = batch.sampled
+            per_token, clipped = policy_loss(
+                logps,
+                reference_point,
+                batch.advantages,
+                clip_low=float(c["clip_low"]),
+                clip_high=float(c["clip_high"]),
+                dual_clip=float(c["dual_clip"]),
+            )
+            if self.reference is not None:
+                with torch.no_grad():
+                    fixed, _ = self.reference(batch.input_ids, batch.where, batch.targets)
+                kl = k3(logps, fixed)
+                per_token = per_token + float(c["kl_coef"]) * kl
+                sums["kl"] += float(kl.detach().sum())
+            if c["entropy_coef"]:
+                per_token = per_token - float(c["entropy_coef"]) * entropy
+            loss = (per_token * batch.weights).sum()
+            sums["loss"] += float(loss.detach())
+            sums["clip_share"] += float(clipped.sum())
+            sums["entropy"] += float(entropy.detach().sum())
+            sums["diff"] += float((logps.detach() - batch.sampled).abs().sum())
+            self._backward(loss, last=n == len(batches) - 1)
+        sums = {k: self._sum(v) for k, v in sums.items()}
+        if first:
+            totals["logp_diff"] = sums["diff"] / max(1, tokens)
+            self._check_sampler(totals["logp_diff"])
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), float(c["grad_clip"]))
+        self._set_lr()
+        if math.isfinite(float(norm)):
+            self.optimizer.step()
+        else:
+            totals["skipped_steps"] = totals.get("skipped_steps", 0) + 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        totals["grad_norm"] = totals.get("grad_norm", 0.0) + float(norm)
+        totals["loss"] = totals.get("loss", 0.0) + sums["loss"]
+        for key in ("clip_share", "entropy", "kl"):
+            if key != "kl" or self.reference is not None:
+                totals[key] = totals.get(key, 0.0) + sums[key] / max(1, tokens)
+
+    def gradients(self, rows: Sequence[Row]) -> tuple[float, dict[str, Any]]:
+        """Loss and gradients of one optimiser step that is then not taken (for tests).
+
+        With old_logprobs="sampler" the ratio is taken to the rows' own log-probabilities.
+        """
+        self.model.train()
+        sampled = self.config["old_logprobs"] == "sampler"
+        tokens = sum(r.trained for r in rows)
+        weights = token_weights(rows, self.config["loss_agg"], tokens=tokens, sequences=len(rows),
+                                norm_tokens=int(self.config["norm_tokens"]))
+        total = 0.0
+        for batch, _ in self._batches(rows, weights):
+            logps, _ = self.scorer(batch.input_ids, batch.where, batch.targets)
+            old = batch.sampled if sampled else logps.detach()
+            loss = (policy_loss(logps, old, batch.advantages)[0] * batch.weights).sum()
+            loss.backward()
+            total += float(loss.detach())
+        grads = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.grad is not None}
+        self.optimizer.zero_grad(set_to_none=True)
+        return total, grads
+
+    # ------------------------------------------------------------------ checking the sampler
+
+    def probe(self, rows: Sequence[Row]) -> float:
+        """Mean |recomputed - sampled| log-probability over the rows, in nats."""
+        rows = [r for r in rows if r.trained]
+        scores = self._score_all(rows)
+        total = sum(
+            float((scores[i] - torch.tensor(_kept(r), device=self.device)).abs().sum())
+            for i, r in enumerate(rows)
+        )
+        return total / max(1, sum(r.trained for r in rows))
+
+    def _check_sampler(self, diff: float) -> None:
+        limit, warn = float(self.config["logp_limit"]), float(self.config["logp_warn"])
+        if limit and not diff <= limit:
+            self.optimizer.zero_grad(set_to_none=True)
+            raise SamplerMismatch(
+                f"sampled and recomputed log-probabilities differ by {diff:.3g} nats per token "
+                f"(limit {limit:g}): the sampler does not have the weights that are trained, or it "
+                f"samples otherwise than trained (temperature {self.config['temperature']:g}, "
+                "top_p 1, no constraint on tokens). Check the policy's sync() and its sampling "
+                "settings; --set trainer.grpo.logp_limit=0 switches the check off"
+            )
+        if limit and diff > warn:
+            import warnings
+
+            warnings.warn(
+                f"sampled and recomputed log-probabilities differ by {diff:.3g} nats per token",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    # ------------------------------------------------------------------ pieces
+
+    def _batches(
+        self, rows: Sequence[Row], weights: Sequence[float]
+    ) -> list[tuple[Batch, list[int]]]:
+        """Micro-batches with the indices of their rows; every rank gets the same number."""
+        groups = micro_batches(rows, int(self.config["micro_tokens"]))
+        out = [
+            (collate([rows[i] for i in g], [weights[i] for i in g], self.device), g)
+            for g in groups
+        ]
+        for _ in range(int(self._max(len(out))) - len(out)):
+            dummy = Row((0,), (0,), (1,), (0.0,), (0.0,))
+            out.append((collate([dummy], [0.0], self.device), []))
+        return out
+
+    def _forward(self, batch: Batch, *, last: bool) -> tuple[Any, Any]:
+        if self.accelerator is not None and not last:
+            with self.accelerator.no_sync(self.scorer):
+                return self.scorer(batch.input_ids, batch.where, batch.targets)
+        return self.scorer(batch.input_ids, batch.where, batch.targets)
+
+    def _backward(self, loss: Any, *, last: bool) -> None:
+        if self.accelerator is None:
+            loss.backward()
+            return
+        # Data-parallel wrappers average over ranks; the loss is already divided by global tokens.
+        loss = loss * self.accelerator.num_processes
+        if last:
+            self.accelerator.backward(loss)
+        else:
+            with self.accelerator.no_sync(self.scorer):
+                self.accelerator.backward(loss)
+
+    @torch.no_grad()
+    def _score_all(self, rows: Sequence[Row]) -> dict[int, Any]:
+        """Log-probabilities of each row's sampled tokens under the present weights."""
+        model = self.scorer.module if hasattr(self.scorer, "module") else self.scorer
+        scores: dict[int, Any] = {}
+        for group in micro_batches(rows, int(self.config["micro_tokens"])):
+            batch = collate([rows[i] for i in group], [0.0] * len(group), self.device)
+            logps, _ = model(batch.input_ids, batch.where, batch.targets)
+            for i, part in zip(group, logps.split([rows[i].trained for i in group])):
+                scores[i] = part
+        return scores
+
+    def _set_lr(self) -> None:
+        warmup = int(self.config["warmup"])
+        scale = min(1.0, (self.steps + 1) / warmup) if warmup else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(self.config["lr"]) * scale
+
+    def _sum(self, value: float) -> float:
+        return self._reduce(value, "sum")
+
+    def _max(self, value: float) -> float:
+        if self.accelerator is None:
+            return value
+        tensor = torch.tensor([float(value)], device=self.device, dtype=torch.float64)
+        return float(self.accelerator.gather(tensor).max())
+
+    def _reduce(self, value: float, how: str) -> float:
+        if self.accelerator is None:
+            return value
+        tensor = torch.tensor(float(value), device=self.device, dtype=torch.float64)
+        return float(self.accelerator.reduce(tensor, reduction=how))
+
+    # ------------------------------------------------------------------ state on disk
+
+    def save(self, directory: Path) -> None:
+        """Write the optimiser's moments as safetensors and its step count as JSON."""
+        from safetensors.torch import save_file
+
+        directory.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, Any] = {}
+        counts: dict[str, float] = {}
+        for name, p in zip(self._names, self._params()):
+            state = self.optimizer.state.get(p)
+            if state:
+                tensors[name + "/exp_avg"] = state["exp_avg"].contiguous()
+                tensors[name + "/exp_avg_sq"] = state["exp_avg_sq"].contiguous()
+                counts[name] = float(state["step"])
+        save_file(tensors, str(directory / "optimizer.safetensors"))
+        (directory / "optimizer.json").write_text(
+            json.dumps({"steps": self.steps, "counts": counts})
+        )
+
+    def load(self, directory: Path) -> None:
+        """Read them back; the model must already hold the matching weights."""
+        from safetensors.torch import load_file
+
+        meta = json.loads((directory / "optimizer.json").read_text())
+        tensors = load_file(str(directory / "optimizer.safetensors"))
+        self.steps = int(meta["steps"])
+        for name, p in zip(self._names, self._params()):
+            if name in meta["counts"]:
+                self.optimizer.state[p] = {
+                    "step": torch.tensor(meta["counts"][name], dtype=torch.float32),
+                    "exp_avg": tensors[name + "/exp_avg"].to(p.device),
+                    "exp_avg_sq": tensors[name + "/exp_avg_sq"].to(p.device),
+                }
+
+    def _params(self) -> Iterable[Any]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+def _kept(row: Row) -> list[float]:
+    return [x for x, m in zip(row.logprobs, row.mask) if m]
+
+
+def _accelerator() -> Any:
+    """An Accelerator when this process is one of several (accelerate launch, torchrun), else None."""
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        return None
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())
