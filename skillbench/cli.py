@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except SkillbenchError as error:
         return _fail(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130, debug)
+    except KeyboardInterrupt as stop:
+        return _fail("; ".join(["interrupted", *map(str, stop.args)]), 130, debug)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,171 @@
+"""`skillbench run`: one method on one environment; learn, freeze, score, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..cli import Handler
+from ..errors import RunDirError, SkillbenchError, UsageError
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+NOT_RANKABLE = 3
+EXAMPLES = """\
+examples:
+  skillbench run --method skillrl --env alfworld
+  skillbench run --method skillrl --env alfworld --seeds 3 --set trainer.sft=false
+  skillbench run --method base --env alfworld --policy openai:MODEL --split seen
+  skillbench run --resume runs/alfworld/skillrl-household-1a2b3c4d
+what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
+
+
+def command(parser: argparse.ArgumentParser) -> Handler:
+    parser.epilog = EXAMPLES
+    parser.add_argument("--method", metavar="NAME", help="what to run, e.g. skillrl")
+    parser.add_argument("--env", metavar="NAME", help="where to run it, e.g. alfworld")
+    parser.add_argument(
+        "--policy", metavar="NAME[:MODEL]", default="", help="the model that acts (household)"
+    )
+    parser.add_argument(
+        "--teacher", metavar="NAME[:MODEL]", default="", help="who distills skills (the method's)"
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME|FILE.toml", default="", help="settings by scale (quick)"
+    )
+    parser.add_argument("--split", default="", help="the split to score on (the environment's)")
+    parser.add_argument("--seeds", metavar="N", type=_positive, help="learn and score N times (1)")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="sets",
+        help="change one key, e.g. memory=none, trainer.sft=false, agent.budget=128",
+    )
+    parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
+    parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--json", action="store_true", help="print result.json on stdout")
+    return run
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
+    if arguments.dry_run:
+        _plan(config, arguments.json)
+        return 0
+    directory = Path(arguments.resume) if arguments.resume else _directory(config, arguments.out)
+
+    from ..progress import make_reporter
+    from ..runner import execute
+
+    reporter = make_reporter()
+    try:
+        result = execute(
+            config,
+            out=None if arguments.resume else directory,
+            resume=directory if arguments.resume else None,
+            reporter=reporter,
+        )
+    except BaseException as error:
+        reporter.finish()
+        raise _with_hint(error, directory) from error
+    reporter.finish()
+    if arguments.json:
+        json.dump(result, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        from ..summary import print_summary
+
+        print_summary(result, directory)
+    return 0 if result.get("rankable") else NOT_RANKABLE
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from ..config import DEFAULT_PROFILE, load, resolve
+
+    given = arguments.method or arguments.env
+    if arguments.resume and arguments.out:
+        raise UsageError("--out and --resume exclude each other: a run goes on where it lies")
+    stored = load(Path(arguments.resume)) if arguments.resume else None
+    if stored is not None and not given:
+        for name in ("policy", "teacher", "profile", "split", "seeds", "sets"):
+            if getattr(arguments, name):
+                raise UsageError(
+                    f"--resume takes its configuration from {arguments.resume}/config.toml; "
+                    f"leave out --{name.removesuffix('s') if name == 'sets' else name}"
+                )
+        return stored
+    for flag, value in (("--method", arguments.method), ("--env", arguments.env)):
+        if not value:
+            raise UsageError(f"{flag} is missing; example: {EXAMPLES.splitlines()[1].strip()}")
+    config = resolve(
+        method=arguments.method,
+        environment=arguments.env,
+        policy=arguments.policy,
+        teacher=arguments.teacher,
+        profile=arguments.profile or DEFAULT_PROFILE,
+        split=arguments.split,
+        seeds=arguments.seeds or 0,
+        sets=arguments.sets,
+        out=arguments.out or "",
+    )
+    if stored is not None and (changed := stored.differences(config)):
+        raise RunDirError(
+            f"{arguments.resume} was begun with another configuration; what differs (run -> "
+            f"command line): {'; '.join(changed)}. Leave the options out, or start a new run"
+        )
+    return stored or config
+
+
+def _directory(config: Config, out: str | None) -> Path:
+    """The directory of a new run; runs/ENV/METHOD-POLICY-DIGEST with a number where taken."""
+    chosen = out or config["run"]["out"]
+    if chosen:
+        return Path(chosen).expanduser()
+    name = f"{config['method']}-{config['policy']['name']}-{config.digest[:8]}"
+    base = Path("runs") / config["environment"] / name
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{name}.{number}"), number + 1
+    return path
+
+
+def _plan(config: Config, as_json: bool) -> None:
+    if as_json:
+        json.dump({"digest": config.digest, **config.as_dict()}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    stages = [name for name, table in config["trainer"].items() if table["enabled"]]
+    run = config["run"]
+    sys.stdout.write(
+        f"# plan: {run['seeds']} seed(s); learn: {', '.join(stages) or 'nothing'}; then score "
+        f"{config['method']} on {config['environment']}/{run['split']}"
+        f"{', and the same policy without it' if config['score']['baseline'] else ''}\n"
+    )
+    sys.stdout.write(config.to_toml())
+
+
+def _with_hint(error: BaseException, directory: Path) -> BaseException:
+    """Say how to go on, where there is something to go on with."""
+    if not (directory / "config.toml").is_file():
+        return error
+    hint = f"go on with: skillbench run --resume {directory}"
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt(hint)
+    if isinstance(error, SkillbenchError) and not isinstance(error, UsageError | RunDirError):
+        told = type(error)(f"{error}\n{hint}")
+        return told
+    return error
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {value}")
+    return value
