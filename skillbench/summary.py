@@ -119,9 +119,12 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
 
 def curve_text(curve: Sequence[Mapping[str, Any]]) -> str:
     """The learning curve: a sparkline, then `step: share` for at most eight points."""
-    points = [(p.get("step"), p["success"]) for p in curve if p.get("success") is not None]
-    values = [(step, v.get("mean") if isinstance(v, Mapping) else v) for step, v in points]
-    values = [(step, v) for step, v in values if v is not None]
+    values: list[tuple[Any, float]] = []
+    for point in curve:
+        success = point.get("success")
+        mean = success.get("mean") if isinstance(success, Mapping) else success
+        if mean is not None:
+            values.append((point.get("step"), float(mean)))
     if not values:
         return ""
     line = "".join(BARS[min(7, int(8 * max(0.0, v)))] for _, v in values)

@@ -85,7 +85,7 @@ def _panels() -> list[dict[str, Any]]:
             continue
         if not isinstance(data, dict):
             continue
-        tasks = data.get("tasks", data.get("ids", []))
+        tasks = data.get("tasks") or data.get("ids") or []
         rows.append(
             {
                 "name": str(data.get("name", path.stem)),

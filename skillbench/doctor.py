@@ -1,0 +1,210 @@
+"""What works on this machine, what is missing, and the command that fixes it.
+
+Knows no environment and no model by name: packages come from the extras that each plugin's
+distribution declares, data from each environment's data module. Keys are reported as present or
+absent, never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from .plugins import describe
+from .registry import Registry
+
+State = Literal["ok", "missing", "broken"]
+LEAST_DISK_GB = 2.0
+LEAST_MEMORY_GB = 4.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `needed` ones decide the exit code."""
+
+    topic: str
+    state: State
+    text: str
+    fix: str = ""
+    needed: bool = False
+
+
+def examine(registry: Registry) -> list[Finding]:
+    """All findings, in the order to show them."""
+    return [
+        *_machine(),
+        *_plugins(registry),
+        *_packages(registry),
+        *_data(registry),
+        *_keys(),
+    ]
+
+
+def _machine() -> Iterator[Finding]:
+    version = platform.python_version()
+    fine = sys.version_info >= (3, 11)
+    yield Finding(
+        "python",
+        "ok" if fine else "broken",
+        version,
+        "" if fine else "use Python 3.11 or newer",
+        needed=True,
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = _memory_gb()
+    state: State = "ok" if memory is None or memory >= LEAST_MEMORY_GB else "missing"
+    shown = "unknown" if memory is None else f"{memory:.1f} GB"
+    yield Finding(
+        "machine",
+        state,
+        f"{cores} cores, memory {shown}",
+        "" if state == "ok" else f"the quick profile wants {LEAST_MEMORY_GB:.0f} GB",
+    )
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    writable = os.access(Path.cwd(), os.W_OK)
+    if not writable:
+        yield Finding(
+            "disk",
+            "broken",
+            f"{Path.cwd()} is not writable",
+            "change the directory, or give run --out DIR",
+            needed=True,
+        )
+    else:
+        low = free < LEAST_DISK_GB
+        yield Finding(
+            "disk",
+            "missing" if low else "ok",
+            f"{free:.1f} GB free",
+            f"free {LEAST_DISK_GB:.0f} GB, or give run --out DIR" if low else "",
+        )
+    yield _accelerator()
+
+
+def _memory_gb() -> float | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _accelerator() -> Finding:
+    try:
+        import torch
+    except Exception as error:  # a torch that is built wrongly raises anything
+        return Finding("accelerator", "missing", f"no torch ({describe(error)})")
+    if torch.cuda.is_available():
+        return Finding("accelerator", "ok", torch.cuda.get_device_name(0))
+    return Finding("accelerator", "ok", "none; the quick profile needs none")
+
+
+def _plugins(registry: Registry) -> Iterator[Finding]:
+    for plugin in registry.loaded:
+        source = f"{plugin.distribution} {plugin.version}".strip() or "a module"
+        yield Finding("plugin", "ok", f"{plugin.name} ({source})")
+    for broken in registry.broken:
+        fix = f"pip install --force-reinstall {broken.distribution}" if broken.distribution else ""
+        yield Finding("plugin", "broken", f"{broken.name}: {broken.reason}", fix, needed=True)
+    if not registry.loaded:
+        yield Finding(
+            "plugin",
+            "missing",
+            "no plugin is installed: nothing can be run",
+            "make install, or pip install -e plugins/NAME",
+            needed=True,
+        )
+
+
+def _packages(registry: Registry) -> Iterator[Finding]:
+    """Each extra of each skillbench distribution, and what of it is not there."""
+    names = ["skillbench-harness", *(p.distribution for p in registry.loaded if p.distribution)]
+    for name in dict.fromkeys(names):
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        extras = distribution.metadata.get_all("Provides-Extra") or []
+        for extra in (None, *extras):
+            if extra == "dev":
+                continue
+            lacking = list(_lacking(distribution, extra))
+            what = f"{name}[{extra}]" if extra else name
+            if not lacking:
+                yield Finding("packages", "ok", what)
+                continue
+            yield Finding(
+                "packages",
+                "missing" if extra else "broken",
+                f"{what}: {', '.join(lacking)}",
+                f"pip install '{what}'",
+                needed=extra is None,
+            )
+
+
+def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator[str]:
+    for line in distribution.requires or []:
+        try:
+            need = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if need.marker:
+            plain = need.marker.evaluate({"extra": ""})
+            if plain if extra else not plain:
+                continue  # of the base, which is reported by itself; or of another extra
+            if extra and not need.marker.evaluate({"extra": extra}):
+                continue
+        elif extra:
+            continue
+        try:
+            found = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            yield f"{need.name} is not installed"
+            continue
+        if not need.specifier.contains(found, prereleases=True):
+            yield f"{need.name} {found} does not fit {need.specifier}"
+        for inner in need.extras:
+            yield from _lacking(metadata.distribution(need.name), inner)
+
+
+def _data(registry: Registry) -> Iterator[Finding]:
+    from .commands.data import data_module
+    from .errors import SkillbenchError, UsageError
+
+    for entry in registry.environments.values():
+        try:
+            found = data_module(entry.name).path(directory=None)
+        except UsageError:
+            continue
+        except (SkillbenchError, Exception) as error:
+            yield Finding("data", "broken", f"{entry.name}: {describe(error)}")
+            continue
+        if found:
+            yield Finding("data", "ok", f"official data of {entry.name} in {found}")
+        else:
+            yield Finding(
+                "data",
+                "missing",
+                f"no official data of {entry.name}",
+                f"skillbench data fetch {entry.name}",
+            )
+
+
+def _keys() -> Iterator[Finding]:
+    there = bool(os.environ.get("OPENAI_API_KEY"))
+    base = bool(os.environ.get("OPENAI_BASE_URL"))
+    yield Finding(
+        "endpoint",
+        "ok" if there or base else "missing",
+        f"OPENAI_API_KEY is {'set' if there else 'not set'}, "
+        f"OPENAI_BASE_URL is {'set' if base else 'not set'}",
+        "" if there or base else "only --policy openai:MODEL and --teacher openai:MODEL need them",
+    )
