@@ -1,1 +1,26 @@
-"""The memory plugin of skillbench."""
+"""The memory plugin of skillbench: the skill bank and its placebos.
+
+Everything is registered as a lazy "module:attr" string: loading the plugin imports neither LanceDB
+nor an embedding model.
+"""
+
+from __future__ import annotations
+
+from skillbench.hookspecs import hookimpl
+
+from .settings import DEFAULTS
+
+MEMORIES = {
+    "skillbank": "skillbench_memory.skillbank:SkillBank",
+    "frozen": "skillbench_memory.placebo:Frozen",
+    "filler": "skillbench_memory.placebo:Filler",
+    "shuffled": "skillbench_memory.placebo:Shuffled",
+}
+
+
+@hookimpl
+def skillbench_register_memories(register):
+    """Register `none`, the skill bank and its placebos."""
+    register("none", "skillbench_memory.none:NoMemory", defaults={})
+    for name, target in MEMORIES.items():
+        register(name, target, defaults=DEFAULTS)
