@@ -1,0 +1,127 @@
+"""Gates for a pretrained checkpoint, teacher-forced on demonstrations that training never drew.
+
+`python -m skillbench_policies.household.gates DIR` prints, per kind of decision, how often the most
+likely token is the player's and the probability that it gets: seeing the wanted thing, not seeing
+it, taking it, choosing the next place in order, and each decision that a line of advice settles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from .demos import Demo, demo
+
+VALIDATION = 900_000_000  # demonstrations from here on are never trained on
+GATES = {  # decision -> least mean probability; what the checkpoint in the package must reach
+    "see": 0.9,
+    "absent": 0.95,
+    "take": 0.95,
+    "next_in_order": 0.8,
+    "open_advised": 0.9,
+    "leave_advised": 0.9,
+    "treat_advised": 0.9,
+    "put_advised": 0.9,
+}
+
+
+def decisions(item: Demo):
+    """Yield (turn number, decision, text before the decided piece, decided piece)."""
+    lines = item.system
+    wise = {
+        "order": "order of the list" in lines or "one by one" in lines,
+        "jump": "comes to mind" in lines or "Jump between" in lines,
+        "open": "look inside before" in lines or "open it at once" in lines,
+        "shut": "Leave a closed place" in lines or "do not open it" in lines,
+        "treat": any(f"it with the {tool} first" in lines or f"to the {tool} and" in lines
+                     for tool in ("sinkbasin", "microwave", "fridge")),
+        "hints": "ook for a" in lines or "often in the" in lines,
+    }  # fmt: skip
+    kinds = ("hot", "heat", "cool", "clean")
+    treating = any(f" {k} " in item.turns[0][0].partition("task is to:")[2] for k in kinds)
+    tool = {"hot": "microwave", "heat": "microwave", "cool": "fridge", "clean": "sinkbasin"}
+    goal = item.turns[0][0].partition("task is to:")[2]
+    wanted_tool = next((tool[k] for k in kinds if f" {k} " in goal), "")
+    for number, (_, response, taught) in enumerate(item.turns):
+        if not taught:
+            continue
+        thought, _, action = response[7:].partition("</think><action>")
+        words = thought.split()
+        before = "<think>"
+        if words[0] == "find" and len(words) == 3:
+            kind = "see" if words[2].isdigit() else "absent" if words[2] == "none" else ""
+            if kind:
+                yield number, kind, before + " ".join(words[:2]), " " + words[2]
+        if action.startswith("take ") and words[0] == "find":
+            yield number, "take", f"<think>{thought}</think><action>", "take"
+        if len(words) == 4 and words[2] == "closed":
+            kind = "open_advised" if wise["open"] else "leave_advised" if wise["shut"] else ""
+            if kind and not (wise["open"] and wise["shut"]):
+                yield number, kind, before + " ".join(words[:3]), " " + words[3]
+        if words[0] == "bring" and treating and words[3] in ("clean", "heat", "cool", "put"):
+            advised = f"with the {wanted_tool} first" in lines or f"to the {wanted_tool} and" in lines
+            against = f"Do not {goal}" in lines or (
+                "Do not" in lines and f"with the {wanted_tool}, just" in lines
+            )
+            if advised and words[3] != "put":
+                yield number, "treat_advised", before + " ".join(words[:3]), " " + words[3]
+            if against and words[3] == "put":
+                yield number, "put_advised", before + " ".join(words[:3]), " put"
+        if words[0] == "find" and action.startswith("go to ") and wise["order"] and not wise["hints"]:
+            name = action[6:].removesuffix("</action>")
+            if not item.turns[number][0].startswith("Nothing"):
+                kind, _, n = name.rpartition(" ")
+                yield number, "next_in_order", f"<think>{thought}</think><action>go to", " " + kind
+                yield number, "next_number", f"<think>{thought}</think><action>go to {kind}", " " + n
+
+
+def measure(directory: Path, count: int = 300) -> dict[str, dict[str, float]]:
+    """Mean probability and arg-max accuracy per decision, over `count` validation demonstrations."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from .pretrain import encode
+
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    tok_dir = directory if (directory / "tokenizer.json").exists() else None
+    if tok_dir:
+        tokenizer = AutoTokenizer.from_pretrained(tok_dir)
+    else:
+        from .tokenizer import build
+
+        tokenizer = build()
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for index in range(VALIDATION, VALIDATION + count):
+        item = demo(index)
+        ids, _ = encode(tokenizer, item)
+        starts = [i + 1 for i, t in enumerate(ids) if t == tokenizer.convert_tokens_to_ids("<|assistant|>")]
+        with torch.inference_mode():
+            probabilities = model(input_ids=torch.tensor([ids])).logits[0].softmax(-1)
+        for number, kind, prefix, piece in decisions(item):
+            at = starts[number] + len(tokenizer(prefix, add_special_tokens=False)["input_ids"]) - 1
+            want = tokenizer(piece, add_special_tokens=False)["input_ids"][0]
+            row = sums[kind]
+            row[0] += 1
+            row[1] += float(probabilities[at, want])
+            row[2] += float(probabilities[at].argmax() == want)
+    return {
+        k: {"n": n, "p": round(p / n, 3), "accuracy": round(a / n, 3)}
+        for k, (n, p, a) in sorted(sums.items())
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--count", type=int, default=300)
+    args = parser.parse_args(argv)
+    result = measure(args.directory, args.count)
+    missed = {k: g for k, g in GATES.items() if result.get(k, {"p": 0.0})["p"] < g}
+    print(json.dumps({"gates": result, "missed": missed}, indent=1))
+    return 0 if not missed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
