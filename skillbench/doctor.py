@@ -176,18 +176,18 @@ def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator
 
 
 def _data(registry: Registry) -> Iterator[Finding]:
-    from .commands.data import data_module
-    from .errors import SkillbenchError, UsageError
+    from .commands.data import data_module, present
+    from .errors import UsageError
 
     for entry in registry.environments.values():
         try:
-            found = data_module(entry.name).path(directory=None)
+            found = Path(data_module(entry.name).path())
         except UsageError:
             continue
-        except (SkillbenchError, Exception) as error:
+        except Exception as error:
             yield Finding("data", "broken", f"{entry.name}: {describe(error)}")
             continue
-        if found:
+        if present(found):
             yield Finding("data", "ok", f"official data of {entry.name} in {found}")
         else:
             yield Finding(

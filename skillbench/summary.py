@@ -21,8 +21,8 @@ def print_summary(result: Mapping[str, Any], directory: Path, *, console: Any = 
     console.print()
     console.print(title(result), style="bold", markup=False)
     table = Table(box=None, pad_edge=False)
-    heads = ("", result.get("method", "method"), "without it", "difference")
-    rows = score_rows(result)
+    heads: tuple[str, ...] = ("", result.get("method", "method"), "without it", "difference")
+    rows: list[tuple[str, ...]] = list(score_rows(result))
     if not result.get("baseline"):
         heads, rows = heads[:2], [row[:2] for row in rows]
     for index, head in enumerate(heads):

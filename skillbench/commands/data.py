@@ -1,11 +1,11 @@
 """`skillbench data fetch|verify|path ENV`: official data of an environment, checksummed.
 
 An environment names its data module when it registers (`data="module"`); without one, the module
-`data` beside the package of its target is tried. The module has
+`data` beside its target is tried. The module has
 
-    fetch(*, directory: Path | None, log: Callable[[str], None], **options) -> Path
-    verify(*, directory: Path | None, log: Callable[[str], None]) -> list[str]   # faults
-    path(*, directory: Path | None = None) -> Path | None
+    path(dest="") -> Path                       where the data lies, or would lie
+    fetch(dest="", *, urls=None, progress=None) -> Path     progress(done, total, what), in bytes
+    verify(dest="") -> report                   `report.ok`, and str(report) to show
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,38 +27,32 @@ ACTIONS = ("fetch", "verify", "path")
 def command(parser: argparse.ArgumentParser) -> Handler:
     parser.add_argument("action", choices=ACTIONS, help="what to do")
     parser.add_argument("env", metavar="ENV", help="the environment whose data it is")
-    parser.add_argument("--dir", metavar="DIR", help="where the data lies (the environment's)")
-    parser.add_argument("--url", metavar="URL", help="fetch from another base address")
+    parser.add_argument("--dest", metavar="DIR", default="", help="where the data lies")
+    parser.add_argument(
+        "--url", metavar="URL", action="append", help="with fetch: take it from here instead"
+    )
     return run
 
 
 def run(arguments: argparse.Namespace) -> int:
     module = data_module(arguments.env)
-    directory = Path(arguments.dir).expanduser() if arguments.dir else None
     if arguments.url and arguments.action != "fetch":
         raise UsageError("--url goes with `skillbench data fetch` alone")
     if arguments.action == "fetch":
-        options = {"url": arguments.url} if arguments.url else {}
-        sys.stdout.write(f"{module.fetch(directory=directory, log=_log, **options)}\n")
-        return 0
-    if arguments.action == "path":
-        found = module.path(directory=directory)
-        if found is None:
-            raise DataError(
-                f"no official data of {arguments.env} on this machine; "
-                f"get it with: skillbench data fetch {arguments.env}"
-            )
+        found = module.fetch(arguments.dest, urls=arguments.url, progress=_progress())
         sys.stdout.write(f"{found}\n")
         return 0
-    faults = module.verify(directory=directory, log=_log)
-    for fault in faults[:20]:
-        _log(fault)
-    if faults:
-        raise DataError(
-            f"{len(faults)} fault(s) in the data of {arguments.env}; "
-            f"fetch it anew with: skillbench data fetch {arguments.env}"
-        )
-    sys.stdout.write("ok\n")
+    again = f"skillbench data fetch {arguments.env}"
+    if arguments.action == "path":
+        found = Path(module.path(arguments.dest))
+        if not present(found):
+            raise DataError(f"no official data of {arguments.env} in {found}; get it with: {again}")
+        sys.stdout.write(f"{found}\n")
+        return 0
+    report = module.verify(arguments.dest)
+    sys.stdout.write(f"{report}\n")
+    if not report.ok:
+        raise DataError(f"the data of {arguments.env} is not whole; fetch it anew with: {again}")
     return 0
 
 
@@ -75,5 +70,21 @@ def data_module(environment: str) -> Any:
     return importlib.import_module(name)
 
 
-def _log(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+def present(directory: Path) -> bool:
+    """Whether anything lies there."""
+    return directory.is_dir() and any(directory.iterdir())
+
+
+def _progress() -> Callable[[int, int, str], None]:
+    """Write a line to stderr for each tenth of a download."""
+    last: dict[str, int] = {}
+
+    def tell(done: int, total: int, what: str) -> None:
+        tenth = 10 * done // total if total else 0
+        if last.get(what) == tenth:
+            return
+        last[what] = tenth
+        share = f": {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+        sys.stderr.write(f"{what}{share}\n")
+
+    return tell

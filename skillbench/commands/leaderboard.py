@@ -61,13 +61,12 @@ def _add(base: Path, run: str, command: str, note: str) -> Path:
     if faults:
         raise RunDirError(f"{run} does not fit the leaderboard: {'; '.join(faults)}")
     provenance = result.get("provenance") or {}
-    commit = provenance.get("commit") or provenance.get("git_sha") or provenance.get("git") or ""
-    if isinstance(commit, dict):
-        commit = commit.get("sha") or commit.get("commit") or ""
+    git = provenance.get("git") or {}
+    commit = git.get("sha", "") + ("+" if git.get("dirty") else "")
     row = leaderboard.trimmed(
         result,
         command=command or provenance.get("command", ""),
-        commit=str(commit),
+        commit=commit,
         variant=note,
     )
     path = base / "leaderboard" / "results" / leaderboard.file_name(result)

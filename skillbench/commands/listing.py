@@ -74,27 +74,17 @@ def collect() -> dict[str, list[dict[str, Any]]]:
 
 
 def _panels() -> list[dict[str, Any]]:
-    """The committed panels: tasks/**/*.json that hold a list of task ids."""
+    """The committed panels in tasks/panels."""
     from ..layers import tasks_dir
 
     rows = []
-    for path in sorted(tasks_dir().rglob("*.json")):
+    for path in sorted((tasks_dir() / "panels").rglob("*.json")):
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if not isinstance(data, dict):
-            continue
-        tasks = data.get("tasks") or data.get("ids") or []
-        rows.append(
-            {
-                "name": str(data.get("name", path.stem)),
-                "environment": str(data.get("environment", "")),
-                "split": str(data.get("split", "")),
-                "n": len(tasks),
-                "fingerprint": str(data.get("fingerprint", ""))[:12],
-            }
-        )
+            row = {key: data[key] for key in ("name", "environment", "split", "n", "fingerprint")}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not a panel; scoring on it says what is wrong
+        rows.append(row)
     return rows
 
 
