@@ -17,7 +17,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -61,8 +61,7 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.loaded: list[Plugin] = []
         self.broken: list[Broken] = []
-        if os.environ.get(TRACE, "") not in ("", "0"):
-            self.manager.add_hookcall_monitoring(before=_trace, after=lambda *_: None)
+        self.trace = os.environ.get(TRACE, "") not in ("", "0")
 
     def load_installed(self) -> None:
         """Load what is installed, or what SKILLBENCH_LOAD_PLUGINS names."""
@@ -83,14 +82,21 @@ class Plugins:
         """Register a module (or any object with hookimpls) under a name."""
         self._load(name, lambda: module, distribution)
 
-    def each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+    def each(
+        self, hook: str, make: Callable[[str], dict[str, Any]] | None = None, **arguments: Any
+    ) -> Iterator[tuple[str, Any]]:
         """Call a hook one plugin at a time; yield (plugin name, its answer).
 
-        An implementation that raises becomes a `Broken` entry and the others still run.
+        `make(plugin name)` gives arguments of its own to each plugin. An implementation that
+        raises becomes a `Broken` entry and the others still run.
         """
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
+            given = {**arguments, **(make(impl.plugin_name) if make else {})}
+            if self.trace:
+                names = ", ".join(impl.argnames)
+                sys.stderr.write(f"[hook] {hook}({names}) -> {impl.plugin_name}\n")
             try:
-                answer = impl.function(*(arguments[name] for name in impl.argnames))
+                answer = impl.function(*(given[name] for name in impl.argnames))
             except Exception as error:
                 self.fail(impl.plugin_name, f"{hook} raised {describe(error)}", trace=True)
                 continue
@@ -137,9 +143,10 @@ class Plugins:
 
 
 def describe(error: BaseException) -> str:
-    """One line for an exception: its class and the first line of its message."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    """One line for an exception: its class and its message, cut at 300 characters."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _fault(module: Any) -> str:
@@ -159,8 +166,3 @@ def _fault(module: Any) -> str:
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist else ("", "")
-
-
-def _trace(hook: str, impls: Any, arguments: Any) -> None:
-    names = ", ".join(impl.plugin_name for impl in impls) or "nobody"
-    sys.stderr.write(f"[hook] {hook}({', '.join(sorted(arguments))}) -> {names}\n")

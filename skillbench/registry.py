@@ -139,17 +139,13 @@ class Registry:
             ("methods", self._methods),
         ):
             self._call(f"skillbench_register_{hook}", make)
-        self._call("skillbench_register_commands", lambda plugin: _Commands(self, plugin))
+        self._call("skillbench_register_commands", lambda plugin: _Commands(self, plugin), "cli")
         return self
 
-    def _call(self, hook: str, make: Callable[[str], Any]) -> None:
+    def _call(self, hook: str, make: Callable[[str], Any], argument: str = "register") -> None:
         # One plugin at a time, so that an entry knows whose it is and a fault hits only one.
-        for impl in getattr(self.plugins.manager.hook, hook).get_hookimpls():
-            receiver = make(impl.plugin_name)
-            try:
-                impl.function(*(receiver for _ in impl.argnames))
-            except Exception as error:
-                self.plugins.fail(impl.plugin_name, f"{hook} raised {describe(error)}", trace=True)
+        for _ in self.plugins.each(hook, lambda plugin: {argument: make(plugin)}):
+            pass
 
     def _environments(self, plugin: str) -> Callable[..., None]:
         def register(

@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _plan(config, arguments.json)
         return 0
-    directory = Path(arguments.resume) if arguments.resume else _directory(config, arguments.out)
+    directory = _directory(config, arguments.resume or arguments.out)
+    resuming = (directory / "config.toml").is_file() and bool(arguments.resume)
 
     from ..progress import make_reporter
     from ..runner import execute
@@ -68,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = execute(
             config,
-            out=None if arguments.resume else directory,
-            resume=directory if arguments.resume else None,
+            out=None if resuming else directory,
+            resume=directory if resuming else None,
             reporter=reporter,
         )
     except BaseException as error:
@@ -92,7 +93,9 @@ def _config(arguments: argparse.Namespace) -> Config:
     given = arguments.method or arguments.env
     if arguments.resume and arguments.out:
         raise UsageError("--out and --resume exclude each other: a run goes on where it lies")
-    stored = load(Path(arguments.resume)) if arguments.resume else None
+    stored = None
+    if arguments.resume and not (given and _not_begun(arguments.resume)):
+        stored = load(Path(arguments.resume))
     if stored is not None and not given:
         for name in ("policy", "teacher", "profile", "split", "seeds", "sets"):
             if getattr(arguments, name):
@@ -121,6 +124,12 @@ def _config(arguments: argparse.Namespace) -> Config:
             f"command line): {'; '.join(changed)}. Leave the options out, or start a new run"
         )
     return stored or config
+
+
+def _not_begun(directory: str) -> bool:
+    """A run that was killed before it had written anything: begin it, in the same place."""
+    path = Path(directory)
+    return path.is_dir() and all(child.name.startswith(".") for child in path.iterdir())
 
 
 def _directory(config: Config, out: str | None) -> Path:
