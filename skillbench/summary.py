@@ -23,7 +23,7 @@ def print_summary(result: Mapping[str, Any], directory: Path, *, console: Any = 
     table = Table(box=None, pad_edge=False)
     heads: tuple[str, ...] = ("", result.get("method", "method"), "without it", "difference")
     rows: list[tuple[str, ...]] = list(score_rows(result))
-    if not result.get("baseline"):
+    if not (result.get("baseline") or {}).get("scores"):
         heads, rows = heads[:2], [row[:2] for row in rows]
     for index, head in enumerate(heads):
         table.add_column(head, justify="left" if index == 0 else "right", no_wrap=True)
@@ -36,38 +36,40 @@ def print_summary(result: Mapping[str, Any], directory: Path, *, console: Any = 
 
 def title(result: Mapping[str, Any]) -> str:
     """One line: what ran where, on how many tasks."""
-    label = result.get("label") or result.get("environment", "")
-    panel = result.get("panel")
-    name = panel.get("name", "") if isinstance(panel, Mapping) else panel
-    seeds = _count(result.get("seeds"))
+    seeds, tasks = result.get("seeds", 1), (result.get("panel_info") or {}).get("n")
     return (
-        f"{result.get('method')} on {label}, split {result.get('split')}"
-        f"{f' (panel {name})' if name else ''}, policy {policy_name(result)}, "
+        f"{result.get('method')} on {result.get('environment')}, panel {result.get('panel')}"
+        f"{f' of {tasks} tasks' if tasks else ''}, policy {result.get('policy')}, "
         f"{seeds} seed{'s' if seeds != 1 else ''}, profile {result.get('profile')}"
     )
-
-
-def policy_name(result: Mapping[str, Any]) -> str:
-    """The policy as one word: "household" or "hf:MODEL"."""
-    policy = result.get("policy")
-    if isinstance(policy, Mapping):
-        model = policy.get("model")
-        return f"{policy.get('name', '?')}{f':{model}' if model else ''}"
-    return str(policy)
 
 
 def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Rows of the main table: each score, then success by task type."""
     base = result.get("baseline") or {}
+    delta = result.get("delta") or {}
+    invalid = _invalid(result) or _invalid(base)
     rows = []
     for name, score in (result.get("scores") or {}).items():
-        other = (base.get("scores") or {}).get(name, {})
-        change = difference(result.get("delta")) if name == "success" else ""
-        rows.append((name, share(score), share(other), change))
+        if name in ("success_invalid_as_failure", "valid") and not invalid:
+            continue  # says nothing new
+        show = count if name == "steps" else share
+        other = (base.get("scores") or {}).get(name)
+        change = difference(delta) if name == "success" else ""
+        rows.append((name.replace("_", " "), show(score), show(other), change))
     for name, score in (result.get("by_task_type") or {}).items():
-        other = (base.get("by_task_type") or {}).get(name, {})
-        rows.append((f"  {name}", share(score), share(other), _plain_difference(score, other)))
+        other = (base.get("by_task_type") or {}).get(name)
+        change = difference((delta.get("by_task_type") or {}).get(name))
+        rows.append((f"  {name}", share(score), share(other), change))
     return rows
+
+
+def count(score: Mapping[str, Any] | None) -> str:
+    """A mean that is no share, e.g. steps: `21.3 [19.8, 22.9]`."""
+    if not score or score.get("mean") is None:
+        return "-"
+    low, high = score.get("ci95") or (None, None)
+    return f"{score['mean']:.1f}" + ("" if low is None else f" [{low:.1f}, {high:.1f}]")
 
 
 def share(score: Mapping[str, Any] | None) -> str:
@@ -92,22 +94,16 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
     base = result.get("baseline") or {}
     if base.get("outcomes"):
         rows.append(("  without it", _outcomes(base["outcomes"])))
+    if base.get("reason"):
+        rows.append(("without it", f"not scored: {base['reason']}"))
     rows.append(("learning curve", curve_text(result.get("curve") or ())))
     rows.append(("skills", skills_text(result.get("skills"))))
     cost = result.get("cost") or {}
-    for name in ("learn", "per_episode", "per_success"):
-        text = cost_text(cost.get(name), digits=4 if name == "learn" else 3)
-        rows.append((f"cost {name.replace('_', ' ')}", text))
+    rows.append(("cost of learning", cost_text(cost.get("learn"))))
+    rows.append(("cost per episode", cost_text(cost.get("per_episode"))))
     rows.append(("  without it", cost_text((base.get("cost") or {}).get("per_episode"))))
-    even = result.get("break_even") or {}
-    if even:
-        episodes = even.get("episodes")
-        rows.append(
-            (
-                "break even",
-                str(even.get("reason", "")) if episodes is None else f"{episodes:.0f} episodes",
-            )
-        )
+    rows.append(("cost per success", cost_text(cost.get("per_success"))))
+    rows.append(("break even", break_even_text(result.get("break_even"))))
     if not result.get("rankable", True):
         why = result.get("why_not") or "no reason was recorded"
         rows.append(("NOT RANKABLE", why if isinstance(why, str) else "; ".join(why)))
@@ -118,58 +114,64 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
 
 
 def curve_text(curve: Sequence[Mapping[str, Any]]) -> str:
-    """The learning curve: a sparkline, then `step: share` for at most eight points."""
-    values: list[tuple[Any, float]] = []
-    for point in curve:
-        success = point.get("success")
-        mean = success.get("mean") if isinstance(success, Mapping) else success
-        if mean is not None:
-            values.append((point.get("step"), float(mean)))
+    """Success on train while learning: a sparkline, then `step: share` for at most eight points."""
+    values = [(p.get("step"), float(p["success"])) for p in curve if p.get("success") is not None]
     if not values:
         return ""
-    line = "".join(BARS[min(7, int(8 * max(0.0, v)))] for _, v in values)
-    stride = max(1, -(-len(values) // 8))
+    line = "".join(BARS[max(0, min(7, int(8 * v)))] for _, v in values)
+    stride = -(-len(values) // 8)
     shown = values[::stride]
     if shown[-1] != values[-1]:
         shown.append(values[-1])
-    return f"{line}  " + "  ".join(f"{step}: {100 * v:.0f} %" for step, v in shown)
+    return f"{line}  " + "  ".join(f"{step}: {100 * v:.0f} %" for step, v in shown) + "  (on train)"
+
+
+def break_even_text(even: Mapping[str, Any] | None) -> str:
+    """`after 1,200 episodes [800, 2,100]`, or why there is no such number."""
+    if not even:
+        return ""
+    if even.get("episodes") is None:
+        return str(even.get("reason") or "")
+    low, high = even.get("ci95") or (None, None)
+    ends = "" if low is None else f" [{low:,.0f}, {f'{high:,.0f}' if high else 'never'}]"
+    reason = f"; {even['reason']}" if even.get("reason") else ""
+    return f"after {even['episodes']:,.0f} episodes{ends}, counted in {even.get('unit')}{reason}"
 
 
 def skills_text(skills: Mapping[str, Any] | None) -> str:
     """`12 -> 19 (general 4, task_type 11, mistake 4), 180 tokens per episode`."""
     if not skills:
         return ""
-    text = f"{skills.get('initial', 0)} -> {skills.get('final', 0)}"
+    if not (skills.get("initial") or skills.get("final")):
+        return "none"
+    text = f"{skills.get('initial', 0):g} -> {skills.get('final', 0):g}"
     kinds = skills.get("by_kind") or {}
     if kinds:
-        text += f" ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"
+        text += f" ({', '.join(f'{kind} {n:g}' for kind, n in kinds.items())})"
     tokens = skills.get("tokens_per_episode")
     return text + (f", {tokens:.0f} tokens per episode" if tokens else "")
 
 
-UNITS = {  # key in result.json -> (format, unit)
-    "usd": ("${:.4f}", ""),
-    "input_tokens": ("{:,.0f}", " tokens in"),
-    "cached_tokens": ("{:,.0f}", " cached"),
-    "output_tokens": ("{:,.0f}", " tokens out"),
-    "tokens": ("{:,.0f}", " tokens"),
-    "calls": ("{:,.0f}", " calls"),
-    "steps": ("{:,.1f}", " steps"),
-    "wall_s": ("{:,.1f}", " s"),
-    "device_s": ("{:,.1f}", " device s"),
-}
+UNITS = (  # key in result.json, what stands before the figure and after it
+    ("usd", "$", ""),
+    ("tokens_in", "", " tokens in"),
+    ("tokens_cached", "", " cached"),
+    ("tokens_out", "", " tokens out"),
+    ("calls", "", " calls"),
+    ("steps", "", " steps"),
+    ("wall_s", "", " s"),
+    ("device_s", "", " device s"),
+)
 
 
-def cost_text(cost: Mapping[str, Any] | None, digits: int = 3) -> str:
-    """What a table of costs says, in the order of `UNITS`; zeros are left out, dollars never."""
-    if not cost:
-        return ""
+def cost_text(cost: Mapping[str, Any] | None) -> str:
+    """What a table of costs says, in the order of `UNITS`; zeros are left out."""
     parts = []
-    for key, (form, unit) in UNITS.items():
-        value = cost.get(key)
-        if isinstance(value, (int, float)) and (value or key == "usd"):
-            small = 0 < abs(value) < 10 and key not in ("usd", "wall_s", "device_s", "steps")
-            parts.append((f"{value:.{digits}g}" if small else form.format(value)) + unit)
+    for key, before, after in UNITS:
+        value = (cost or {}).get(key)
+        if value:
+            figure = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+            parts.append(f"{before}{figure}{after}")
     return ", ".join(parts)
 
 
@@ -179,15 +181,9 @@ def _interval(ci: Any) -> str:
     return f" [{100 * ci[0]:.1f}, {100 * ci[1]:.1f}]"
 
 
-def _plain_difference(score: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    if not other or score.get("mean") is None or other.get("mean") is None:
-        return ""
-    return f"{100 * (score['mean'] - other['mean']):+.1f}"
+def _invalid(arm: Mapping[str, Any]) -> int:
+    return (arm.get("outcomes") or {}).get("invalid", 0)
 
 
 def _outcomes(outcomes: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name} {n}" for name, n in (outcomes or {}).items())
-
-
-def _count(seeds: Any) -> int:
-    return len(seeds) if isinstance(seeds, (list, tuple)) else int(seeds or 1)

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(base: Path, run: str, command: str, note: str) -> Path:
-    from ..results import load_result
+    from ..runs import load_result
 
     _, result = load_result(run)
     faults = leaderboard.validate(result)

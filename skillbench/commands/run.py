@@ -20,7 +20,7 @@ examples:
   skillbench run --method skillrl --env alfworld
   skillbench run --method skillrl --env alfworld --seeds 3 --set trainer.sft=false
   skillbench run --method base --env alfworld --policy openai:MODEL --split seen
-  skillbench run --resume runs/alfworld/skillrl-household-1a2b3c4d
+  skillbench run --resume runs/skillrl-alfworld-household-1a2b3c4d
 what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
 
 
@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _plan(config, arguments.json)
         return 0
-    directory = _directory(config, arguments.resume or arguments.out)
-    resuming = (directory / "config.toml").is_file() and bool(arguments.resume)
 
     from ..progress import make_reporter
-    from ..runner import execute
+    from ..runner import default_directory, execute
 
+    chosen = arguments.resume or config["run"]["out"]
+    directory = Path(chosen).expanduser() if chosen else default_directory(config)
+    resuming = bool(arguments.resume) and (directory / "config.toml").is_file()
     reporter = make_reporter()
     try:
         result = execute(
@@ -130,19 +131,6 @@ def _not_begun(directory: str) -> bool:
     """A run that was killed before it had written anything: begin it, in the same place."""
     path = Path(directory)
     return path.is_dir() and all(child.name.startswith(".") for child in path.iterdir())
-
-
-def _directory(config: Config, out: str | None) -> Path:
-    """The directory of a new run; runs/ENV/METHOD-POLICY-DIGEST with a number where taken."""
-    chosen = out or config["run"]["out"]
-    if chosen:
-        return Path(chosen).expanduser()
-    name = f"{config['method']}-{config['policy']['name']}-{config.digest[:8]}"
-    base = Path("runs") / config["environment"] / name
-    path, number = base, 2
-    while path.exists():
-        path, number = base.with_name(f"{name}.{number}"), number + 1
-    return path
 
 
 def _plan(config: Config, as_json: bool) -> None:

@@ -16,7 +16,7 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..results import load_result
+    from ..runs import load_result
 
     directory, result = load_result(arguments.run)
     if arguments.json:
