@@ -155,9 +155,7 @@ class Agent:
         system = self.system(getattr(environment, "instructions", ""), context.text)
         return Transcript(context, [{"role": "system", "content": system}], cut=context.truncated)
 
-    def observe(
-        self, script: Transcript, environment: Any, text: str, admissible: Any
-    ) -> str:
+    def observe(self, script: Transcript, environment: Any, text: str, admissible: Any) -> str:
         """Add an observation as a user turn; return the turn's text."""
         first = len(script.messages) == 1
         if first and self.style.compact and hasattr(environment, "compact"):
@@ -200,7 +198,7 @@ class Agent:
 
 
 def transcript(episode: Episode) -> list[Message]:
-    """Rebuild the messages of a finished episode as they were (a window of `agent.history` not applied)."""
+    """Rebuild the messages of a finished episode (a window, `agent.history`, is not applied)."""
     messages: list[Message] = [{"role": "system", "content": episode.system}]
     for step in episode.steps:
         messages.append({"role": "user", "content": step.prompt or step.observation})

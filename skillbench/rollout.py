@@ -267,7 +267,8 @@ class _Attempt:
         wall_s = time.perf_counter() - began
         success = outcome == "success"
         context = self.script.context if self.script else Context()
-        usage = _with_wall(total, len(self.completions), wall_s)
+        # Episodes overlap, so their times do not add up: wall time is the ledger's business.
+        usage = _with_wall(total, len(self.completions), 0.0)
         episode = Episode(
             task=self.slot.task,
             seed=self.slot.seed,

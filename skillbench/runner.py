@@ -1,0 +1,117 @@
+"""A run, from configuration to result.json: learn, freeze, score, report. Data flows one way.
+
+For each seed the method's stages learn on train (learn.py), what they left is frozen, and the panel
+is scored once for the method and once for the same policy without it (score.py). Everything is on
+disk when it has happened, so a run that was killed goes on with `resume` and ends in the result
+that it would have had, apart from times and costs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import panel as panels
+from .errors import UsageError
+from .learn import learn_seed
+from .provenance import snapshot
+from .report import write_report
+from .reporting import Reporter
+from .result import build, no_baseline
+from .score import Scoring
+from .session import Session
+from .store import RunDir, guarded
+
+
+def default_directory(config: Any, root: Path | str = "runs") -> Path:
+    """A new name under `root`: METHOD-ENVIRONMENT-POLICY-DIGEST, numbered if it is taken."""
+    policy = config["policy"]["name"]
+    stem = f"{config['method']}-{config['environment']}-{policy}-{config.digest[:8]}"
+    path, number = Path(root) / stem, 1
+    while path.exists():
+        number += 1
+        path = Path(root) / f"{stem}-{number}"
+    return path
+
+
+def execute(
+    config: Any,
+    *,
+    out: Path | str | None = None,
+    resume: Path | str | None = None,
+    reporter: Reporter | None = None,
+    registry: Any = None,
+) -> dict[str, Any]:
+    """Run a method, or go on with a run; return the content of its result.json.
+
+    `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing one
+    with the same configuration. Raises SkillbenchError with what to do. A result whose `rankable`
+    is False is complete all the same.
+    """
+    if registry is None:
+        from .registry import get
+
+        registry = get()
+    if resume is not None:
+        if out is not None and Path(out).absolute() != Path(resume).absolute():
+            raise UsageError("--out and --resume name different directories; give one of them")
+        run = RunDir.resume(Path(resume), config)
+    else:
+        run = RunDir.create(Path(out or config["run"]["out"] or default_directory(config)), config)
+    with run, guarded(run.path, run.path):
+        session = Session(config, registry, run, reporter or Reporter())
+        try:
+            return _execute(session)
+        finally:
+            session.close()
+
+
+def _execute(session: Session) -> dict[str, Any]:
+    config, run = session.config, session.run
+    split = config["run"]["split"]
+    panel = panels.load(session.environment, split, config["run"]["tasks"])
+    _manifest(session, panel)
+    session.notify("skillbench_run_start", run=session.info)
+    scoring = Scoring(session, panel)
+    baseline = no_baseline(session) is None
+    for seed in session.seeds:
+        frozen = learn_seed(session, seed)
+        scoring.method(seed, frozen)
+        if baseline:
+            scoring.baseline(seed)
+    run.sync()
+    result = build(session, panel, why_not=_unfit(session))
+    run.write_json("result.json", result)
+    write_report(run, result)
+    session.notify("skillbench_run_end", run=session.info, result=result)
+    return result
+
+
+def _manifest(session: Session, panel: panels.Panel) -> None:
+    """Write where this run is made; a resume adds an entry and keeps the first."""
+    here = snapshot(session.registry)
+    old = session.run.load_json("manifest.json")
+    if old is not None:
+        old["resumed"].append({"at": here["at"], "git": here["git"], "versions": here["versions"]})
+        session.run.write_json("manifest.json", old)
+        return
+    manifest = {
+        "schema": 1,
+        **here,
+        "config_digest": session.config.digest,
+        "seeds": session.seeds,
+        "stages": session.stages,
+        "data": {panel.split: panel.fingerprint},
+        "panel": panel.id,
+        "resumed": [],
+    }
+    if session.stages:
+        manifest["data"]["train"] = session.environment.fingerprint("train")
+    session.run.write_json("manifest.json", manifest)
+
+
+def _unfit(session: Session) -> list[str]:
+    """Reasons against ranking that lie in the policy."""
+    if session.run.load_json("manifest.json").get("oracle"):
+        return ["the policy plays from full knowledge of the tasks"]
+    return []

@@ -1,0 +1,127 @@
+"""Scoring: every panel task exactly once per seed and arm, in fixed chunks.
+
+An arm is the method (frozen weights and memory) or the baseline (the same policy untouched, with no
+memory). Both get the same seeds, so that they differ in nothing else. A chunk that was interrupted
+is played again whole, since the composition of batches may change the last digits of a model's
+answers; only what is missing is recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .learn import close, load_memory
+from .panel import Panel
+from .records import TOKEN_FIELDS, Completion, Episode, to_json
+from .rollout import Slot
+from .session import Blank, Session, panel_tasks
+
+METHOD, BASELINE = "method", "baseline"
+LEDGER = {METHOD: "score", BASELINE: "baseline"}
+SEED_PHASE = "score"
+
+
+class Scoring:
+    """Scores arms into episodes.jsonl, from where an earlier process left off."""
+
+    def __init__(self, session: Session, panel: Panel) -> None:
+        self.session, self.panel = session, panel
+        run = session.run
+        self.done = {
+            (line["arm"], line["seed"], line["task"]["id"]): bool(line["success"])
+            for line in run.read("episodes.jsonl")
+        }
+        self.recorded = {
+            (line["arm"], line["seed"], line["task"]) for line in run.read("completions.jsonl")
+        }
+        self.chunks = panel_tasks(panel, session.config["score"]["chunk"])
+
+    def complete(self, arm: str, seed: int) -> bool:
+        """Whether all tasks of an arm are on disk."""
+        return all((arm, seed, task.id) in self.done for task in self.panel.tasks)
+
+    def method(self, seed: int, frozen: dict[str, Any]) -> None:
+        """Score what was learned."""
+        if self.complete(METHOD, seed):
+            return
+        run = self.session.run
+        policy = self.session.policy(run.path / frozen["weights"] if frozen["weights"] else None)
+        memory = load_memory(self.session, seed, run.path / f"learn/{seed}/memory/frozen")
+        memory.freeze()
+        try:
+            self._arm(METHOD, seed, policy, memory, self.session.config["method"])
+        finally:
+            close(memory)
+
+    def baseline(self, seed: int) -> None:
+        """Score the same policy without the method."""
+        if not self.complete(BASELINE, seed):
+            self._arm(BASELINE, seed, self.session.policy(), Blank(), "baseline")
+
+    def _arm(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
+        session = self.session
+        table = session.config["score"]
+        session.reporter.start(
+            f"seed {seed}: score {title}" if arm == METHOD else f"seed {seed}: score the baseline",
+            total=len(self.panel.tasks),
+        )
+        lines = session.run.lines("episodes.jsonl")
+        scripts = session.run.lines("completions.jsonl") if table["record"] else None
+
+        def on_episode(slot: Slot, episode: Episode, answers: list[Completion]) -> None:
+            key = (arm, seed, slot.task.id)
+            if key in self.done:
+                return
+            # The record goes first: an episode on disk has its completions on disk.
+            if scripts is not None and key not in self.recorded:
+                scripts.append(_script(arm, seed, slot, episode, answers))
+                self.recorded.add(key)
+            line = {"arm": arm, "env_seed": slot.episode_seed}
+            lines.append(line | to_json(episode, omit=TOKEN_FIELDS))
+            self.done[key] = episode.success
+            session.reporter.advance(1, success=self._running(arm, seed))
+            session.notify("skillbench_episode_end", run=session.info, episode=episode)
+
+        for chunk in self.chunks:
+            have = sum((arm, seed, task.id) in self.done for task in chunk)
+            if have == len(chunk):
+                session.reporter.advance(have, success=self._running(arm, seed))
+                continue
+            session.reporter.advance(have)
+            session.play(
+                [Slot(task, seed, SEED_PHASE) for task in chunk],
+                agent=session.agent(getattr(policy, "style", ""), table),
+                policy=policy,
+                memory=memory,
+                phase=LEDGER[arm],
+                on_episode=on_episode,
+                seed=seed,
+            )
+            session.run.sync()
+
+    def _running(self, arm: str, seed: int) -> float:
+        known = [won for (a, s, _), won in self.done.items() if (a, s) == (arm, seed)]
+        return sum(known) / len(known) if known else 0.0
+
+
+def _script(
+    arm: str, seed: int, slot: Slot, episode: Episode, answers: list[Completion]
+) -> dict[str, Any]:
+    """What a replay needs: the answers of the episode's last attempt, in order."""
+    return {
+        "arm": arm,
+        "seed": seed,
+        "task": slot.task.id,
+        "attempt": episode.attempt,
+        "completions": [
+            {
+                "text": answer.text,
+                "finish": answer.finish_reason,
+                "model": answer.model,
+                "in": answer.usage.input_tokens,
+                "cached": answer.usage.cached_tokens,
+                "out": answer.usage.output_tokens,
+            }
+            for answer in answers
+        ],
+    }
