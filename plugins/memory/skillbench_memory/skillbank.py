@@ -105,7 +105,10 @@ class SkillBank(WriteGuard):
     def observe(self, episode: Episode) -> None:
         """Count a train episode for the skills that it was shown, or that were held out from it."""
         self.check((episode,))
-        if episode.outcome == "invalid" or episode.bank_version not in ("", self.version):
+        played_with_this = episode.bank_version == self.version or (
+            not episode.bank_version and bool(episode.skill_ids)
+        )
+        if episode.outcome == "invalid" or not played_with_this:
             return  # an episode of another bank says nothing about who was held out of this one
         shown = set(episode.skill_ids)
         found, _ = self._retrieve(episode.task)

@@ -95,7 +95,7 @@ class Store:
     def _open(self, dimensions: int) -> Any:
         if self._table is not None:
             return self._table
-        os.environ.setdefault("LANCE_LOG", "error")  # its warnings would land between our lines
+        os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings would land between our lines
         try:
             import lancedb
             import pyarrow as pa

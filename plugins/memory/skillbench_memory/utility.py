@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PRIOR = 10.0  # the effect is shrunk as if this much evidence had said "no effect"
-Z = 1.645  # one-sided 95 %
+Z = 2.326  # one-sided 99 %: every skill of a bank is tested, at every update
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Tally:
         return Effect(total / weight, math.sqrt(variance) / weight, weight)
 
     def harmful(self, *, min_shown: int, margin: float) -> bool:
-        """Shown often enough, worse by more than the margin, and not by chance (one-sided 95 %)."""
+        """Shown often enough, worse by more than the margin, and not by chance (one-sided 99 %)."""
         effect = self.effect()
         if self.shown < min_shown or effect.difference >= -margin:
             return False
