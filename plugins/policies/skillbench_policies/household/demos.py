@@ -115,3 +115,24 @@ def demo(index: int, *, split: str = "train") -> Demo:
         if world.won():
             break
     return Demo("\n".join("- " + line for line in lines), tuple(turns), world.won())
+
+
+def window(index: int) -> Demo:
+    """One decision of a demonstration with what it needs: advice, room and task, the last turn.
+
+    Decisions are drawn evenly over their kinds (the thought without its names), since what matters
+    most, seeing the wanted thing, is one turn in fifteen of an episode.
+    """
+    item = demo(index)
+    rng = random.Random(f"window {index}")
+    kinds: dict[str, list[int]] = {}
+    for number, (_, said, taught) in enumerate(item.turns):
+        if taught and number:
+            thought = said[7:].partition("</think>")[0].split()
+            shape = " ".join("#" if w.isdigit() else w for i, w in enumerate(thought) if i != 1)
+            kinds.setdefault(shape, []).append(number)
+    if not kinds:
+        return item
+    chosen = rng.choice(kinds[rng.choice(sorted(kinds))])
+    before = (item.turns[0][0], item.turns[chosen - 1][1], False)
+    return Demo(item.system, (before, item.turns[chosen]), item.won)

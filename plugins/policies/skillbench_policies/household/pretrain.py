@@ -2,8 +2,9 @@
 
 Seeded and resumable: batch number k is a pure function of k, the schedule a pure function of the
 tokens seen, and a checkpoint (weights and optimizer as safetensors, progress as JSON) is written
-atomically every few minutes. Loss is on what the player says alone. The first tenth uses short
-episodes, in which copying and comparing names is learnt soonest. The packaged checkpoint's
+atomically every few minutes. Loss is on what the player says alone. The first fifth uses single
+decisions and short episodes in small batches, in which copying and comparing names is learnt
+soonest. The packaged checkpoint's
 provenance.json holds the command, commit, digest of the code that makes the data, and the gates.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HERE = Path(__file__).parent
-SHORT_SHARE = 0.1  # of all tokens, on episodes of at most SHORT_LENGTH tokens
+WINDOW_SHARE = 0.2  # of all tokens, first: single decisions and short episodes, in small batches
 SHORT_LENGTH = 320
 POOL = 128  # demonstrations drawn at once and cut into length-sorted batches
 
@@ -68,22 +69,23 @@ def encode(tokenizer, demo) -> tuple[list[int], list[bool]]:
 
 def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int):
     """Yield batches (list of (ids, taught)) for ever, from demonstration `start` on."""
-    from .demos import demo
+    from .demos import demo, window
 
     index = start
     while True:
-        short = seen < SHORT_SHARE * total
+        first = seen < WINDOW_SHARE * total
+        limit = batch_tokens // 4 if first else batch_tokens
         drawn = []
         while len(drawn) < POOL:
-            item = encode(tokenizer, demo(index))
+            item = encode(tokenizer, window(index) if first and index % 4 else demo(index))
             index += 1
-            if not short or len(item[0]) <= SHORT_LENGTH:
+            if not first or len(item[0]) <= SHORT_LENGTH:
                 drawn.append(item)
         drawn.sort(key=lambda item: len(item[0]))
         batches, batch, width = [], [], 0
         for item in drawn:
             width = max(width, len(item[0]))
-            if batch and width * (len(batch) + 1) > batch_tokens:
+            if batch and width * (len(batch) + 1) > limit:
                 batches.append(batch)
                 batch, width = [], len(item[0])
             batch.append(item)

@@ -1,0 +1,73 @@
+"""Policy `scripted`: a rule-based household player that reads the advice in its prompt.
+
+It cannot be trained, and it is labelled `scripted` wherever it appears. What each piece of advice
+is worth to it is known by construction (household/player.py), so it calibrates the harness: a good
+bank must beat no bank, filler and shuffled must not, and a harmful bank must fall below.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skillbench.records import Completion, Request, Usage
+
+from .household.player import Player
+
+ROOM = "Your task is to:"
+
+
+class ScriptedPolicy:
+    """Plays each transcript with a `Player` of its own, rebuilt from the transcript if need be."""
+
+    name = "scripted"
+    batching = "gather"
+    concurrency = 64
+    style = "compact"
+    trainable = False
+
+    def __init__(self, model: str | None = None, config: Mapping[str, Any] | None = None) -> None:
+        self._players: dict[str, tuple[Player, int]] = {}
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer with a thought and a command; the draw depends on the request's seed alone."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Completion:
+        player, read = self._players.get(request.episode_id, (None, 0))
+        if player is None or read > len(request.messages):
+            player, read = self._begin(request)
+        for message in request.messages[read:]:
+            if message["role"] == "assistant":
+                player.acted(_command(message["content"]))
+            elif message["role"] == "user":
+                player.observe(message["content"])
+        self._players[request.episode_id] = (player, len(request.messages))
+        thought, command = player.decide(random.Random(request.params.seed))
+        text = f"<think>{thought}</think><action>{command}</action>"
+        words = sum(len(m["content"].split()) for m in request.messages[read:])
+        usage = Usage(input_tokens=words, output_tokens=len(text.split()), calls=1)
+        return Completion(text, usage, model="scripted")
+
+    @staticmethod
+    def _begin(request: Request) -> tuple[Player, int]:
+        advice: list[str] = []
+        for number, message in enumerate(request.messages):
+            if message["role"] == "system":
+                advice = [line.removeprefix("- ") for line in message["content"].splitlines()]
+            elif message["role"] == "user":
+                return Player(message["content"], advice), number + 1
+        return Player("", advice), len(request.messages)
+
+    def release(self, episode_id: str) -> None:
+        """Forget an episode's player."""
+        self._players.pop(episode_id, None)
+
+    def close(self) -> None:
+        """Forget them all."""
+        self._players.clear()
+
+
+def _command(response: str) -> str:
+    return response.rpartition("<action>")[2].partition("</action>")[0].strip()
