@@ -19,7 +19,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -52,107 +52,125 @@ GAMES = Archive(
 )
 
 
-@dataclass(frozen=True)
-class Verification:
-    """What `verify` found. `ok` means: every official split that is there is whole."""
-
-    root: Path
-    counts: dict[str, int]
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    def __str__(self) -> str:
-        rows = [f"{s}: {n} of {EXPECTED[s]} games" for s, n in self.counts.items()]
-        return "\n".join([str(self.root), *rows, *self.problems])
-
-
-def path(data: str | Path = "") -> Path:
-    """Return the folder that holds, or would hold, `json_2.1.1`."""
-    chosen = str(data) or os.environ.get("ALFWORLD_DATA", "")
+def root(directory: str | Path | None = None) -> Path:
+    """The folder that holds, or would hold, `json_2.1.1`."""
+    chosen = str(directory or os.environ.get("ALFWORLD_DATA", ""))
     if not chosen:
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         chosen = f"{cache}/skillbench/alfworld"
-    root = Path(chosen).expanduser()
-    return root.parent if root.name == FOLDER else root
+    folder = Path(chosen).expanduser()
+    return folder.parent if folder.name == FOLDER else folder
 
 
-def games(root: Path, split: str) -> list[Path]:
+def path(*, directory: str | Path | None = None) -> Path | None:
+    """The folder that holds the official games, or None where there are none."""
+    folder = root(directory)
+    return folder if (folder / FOLDER).is_dir() else None
+
+
+def check(folder: Path) -> None:
+    """Raise DataError unless there are official games."""
+    if not (folder / FOLDER).is_dir():
+        raise DataError(
+            f"no official ALFWorld games: {folder / FOLDER} does not exist; {FETCH}, or set "
+            f"ALFWORLD_DATA (or env.data) to the folder that holds {FOLDER}"
+        )
+
+
+def games(folder: Path, split: str) -> list[Path]:
     """List the game files of an official split, sorted by id. Raises DataError when there are none.
 
     Games with movable receptacles or sliced targets are left out, as the reference package does.
     """
     if split not in EXPECTED:
         raise unknown_name("official ALFWorld split", split, EXPECTED)
-    folder = root / FOLDER / split
+    check(folder)
+    place = folder / FOLDER / split
     found = [
         f
-        for f in folder.glob("*/*/game.tw-pddl")
+        for f in place.glob("*/*/game.tw-pddl")
         if "movable" not in f.parts[-3] and "Sliced" not in f.parts[-3]
     ]
     if not found:
         raise DataError(
-            f"no official ALFWorld games in {folder}; {FETCH}, or set ALFWORLD_DATA (or env.data) "
+            f"no official ALFWorld games in {place}; {FETCH}, or set ALFWORLD_DATA (or env.data) "
             f"to the folder that holds {FOLDER}"
         )
     return sorted(found, key=lambda f: f.parts[-3:-1])
 
 
-def verify(dest: str | Path = "") -> Verification:
-    """Read every game that is there and compare the counts with the official ones."""
+def verify(
+    *, directory: str | Path | None = None, log: Callable[[str], None] = lambda text: None
+) -> list[str]:
+    """Read every game and compare the counts with the official ones; return what is wrong."""
     from .pddl import read_game
 
-    root, counts, problems = path(dest), {}, []
+    folder, faults = root(directory), []
+    check(folder)
     for split, expected in EXPECTED.items():
         try:
-            files = games(root, split)
+            files = games(folder, split)
         except DataError:
             files = []
-        counts[split] = len(files)
+        log(f"{split}: {len(files)} of {expected} games")
         if len(files) != expected:
-            problems.append(f"{split} has {len(files)} games, not {expected}; {FETCH}")
+            faults.append(f"{split} has {len(files)} games, not {expected}")
         for file in files:
             try:
                 read_game(file)
                 if not json.loads(file.read_bytes()).get("solvable", True):
-                    problems.append(f"{file} is marked as unsolvable")
+                    faults.append(f"{file} is marked as unsolvable")
             except DataError as error:
-                problems.append(str(error))
-    return Verification(root, counts, problems)
+                faults.append(str(error))
+    return faults
 
 
 # ---------------------------------------------------------------------- fetching
 
 
 def fetch(
-    dest: str | Path = "",
     *,
-    urls: Sequence[str] | None = None,
+    directory: str | Path | None = None,
+    log: Callable[[str], None] = lambda text: None,
+    url: str = "",
     progress: Progress | None = None,
     archive: Archive = GAMES,
 ) -> Path:
     """Download, check and unpack the official games; return the folder that holds them.
 
-    `urls` replaces the archive's own addresses; each is tried in turn. Raises DataError when none
-    works, when the checksum differs or when the disk is full.
+    `url` is another base address for the archive, tried before its own. Raises DataError when no
+    address works, when the checksum differs or when the disk is full.
     """
-    root = path(dest)
-    tell = progress or (lambda done, total, what: None)
+    folder = root(directory)
+    urls = (f"{url.rstrip('/')}/{archive.name}",) if url else archive.urls
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        part = root / (archive.name + ".part")
-        _download(archive, tuple(urls or archive.urls), part, tell)
-        tell(0, 0, "unpacking")
-        unpack(part, root)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / (archive.name + ".part")
+        _download(archive, urls, part, progress or _percents(log))
+        log(f"unpacking {archive.name}")
+        count = unpack(part, folder)
         part.unlink()
     except OSError as error:
         raise DataError(
-            f"cannot store the ALFWorld games in {root}: {error.strerror or error}; make room or "
-            "choose another folder with --dest or ALFWORLD_DATA, then run the command again"
+            f"cannot store the ALFWorld games in {folder}: {error.strerror or error}; make room or "
+            "choose another folder with --dir or ALFWORLD_DATA, then run the command again"
         ) from None
-    return root
+    log(f"{count} files in {folder / FOLDER}; set ALFWORLD_DATA={folder} unless it is so already")
+    return folder
+
+
+def _percents(log: Callable[[str], None]) -> Progress:
+    """A progress callback that writes a line per tenth."""
+    last = -1
+
+    def tell(done: int, total: int, what: str) -> None:
+        nonlocal last
+        tenth = 10 * done // total if total else 0
+        if tenth != last:
+            last = tenth
+            log(f"{what}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return tell
 
 
 def _download(archive: Archive, urls: Sequence[str], part: Path, tell: Progress) -> None:

@@ -1,12 +1,12 @@
 """Plays games in the native and in the stock engine side by side and compares every text.
 
-    python -m skillbench_alfworld.parity --games 300 --steps 5000 [--memo] [--python VENV/bin/python]
+    python -m skillbench_alfworld.parity --games 300 --steps 5000 [--memo] [--python PYTHON]
 
 After the reset and after every step the feedback, the sorted admissible commands and `won` must be
-equal. Two games in five begin with their whole walkthrough. Every other step is drawn, by seed, from
-what is left of the walkthrough, from the admissible commands (things done to objects more often than
-walking) and from garbage (wrong places, wrong numbers, stray blanks, noise). Play goes on after a
-win. Ends with exit code 1 at any difference, and with a JSON summary.
+equal. Two games in five begin with their whole walkthrough. Every other step is drawn, by seed,
+from what is left of the walkthrough, from the admissible commands (things done to objects more
+often than walking) and from garbage (wrong places, wrong numbers, stray blanks, noise). Play goes
+on after a win. Ends with exit code 1 at any difference, and with a JSON summary.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .data import games, path
+from .data import games, root
 from .engine import World
 from .game import Game
 from .generator import generate
@@ -124,11 +124,11 @@ def sources(
         yield game, game, f"generated {split}"
     if not args.games:
         return
-    root, splits = path(args.data or ""), args.splits.split(",")
+    folder_of_games, splits = root(args.data), args.splits.split(",")
     rng = random.Random(f"parity games {args.seed}")
     share, rest = divmod(args.games, len(splits))
     for n, split in enumerate(splits):
-        files = games(root, split)
+        files = games(folder_of_games, split)
         want = share + (rest if n == len(splits) - 1 else 0)
         for file in rng.sample(files, min(want, len(files))):
             if not args.grammar:

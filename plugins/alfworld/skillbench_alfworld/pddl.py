@@ -24,6 +24,7 @@ from .game import NOWHERE, Game, Goal, Object, Receptacle
 
 FACT = re.compile(r"\(\s*([\w@-]+)\s+([^\s()]+)(?:\s+([^\s()]+))?\s*\)")
 TASK = re.compile(r'"Your task is to: ((?:[^"\\]|\\.)*)"')
+RAW_TASK = re.compile(rb'Your task is to: (.*?)\\"')  # in the file, quotes are escaped
 HELP_BLOCK = re.compile(
     r'action\s+help\s*\{.*?(?:feedback\s*::\s*"(?!#)([^"]*)"|"rhs":\s*"((?:[^"\\]|\\.)*)")', re.S
 )
@@ -87,6 +88,18 @@ def read_game(path: str | Path, *, id: str | None = None) -> Game:
     except ValueError as error:
         raise corrupt(path, f"it is not JSON ({error})") from None
     return parse_game(data, id=id or f"{path.parent.parent.name}/{path.parent.name}", source=path)
+
+
+def task_sentence(path: Path) -> str:
+    """The task sentence of a game file, found without parsing it. Raises DataError."""
+    try:
+        found = RAW_TASK.search(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read the game file {path}: {error.strerror}") from None
+    if found is None:
+        raise corrupt(path, 'its grammar has no sentence "Your task is to: ..."')
+    text = found[1].decode(errors="replace")
+    return _unescape(_unescape(text)) if "\\" in text else text
 
 
 def corrupt(source: Any, why: str) -> DataError:

@@ -70,7 +70,7 @@ class Worker:
                 "an interpreter that has alfworld in SKILLBENCH_TEXTWORLD_PYTHON, or leave "
                 "env.engine at 'native', which plays the same texts"
             )
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [self.python, str(WORKER), *(["--memo"] if self._memo else [])],
             stdin=subprocess.PIPE,
@@ -87,7 +87,8 @@ class Worker:
 
     def _ask(self, op: str, more: Mapping[str, Any]) -> dict[str, Any]:
         process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps({"op": op, **more}).encode() + b"\n")
             process.stdin.flush()
