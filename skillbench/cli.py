@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -94,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SkillbenchError as error:
         return _fail(str(error), error.exit_code, debug)
     except KeyboardInterrupt as stop:
+        # Tasks of an event loop that is gone would complain that nobody asked for their end.
+        logging.getLogger("asyncio").disabled = not debug
         return _fail("; ".join(["interrupted", *map(str, stop.args)]), 130, debug)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); keep Python from complaining at exit.

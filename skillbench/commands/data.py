@@ -35,9 +35,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    module = data_module(arguments.env)
     if arguments.url and arguments.action != "fetch":
         raise UsageError("--url goes with `skillbench data fetch` alone")
+    module = data_module(arguments.env)
     if arguments.action == "fetch":
         found = module.fetch(arguments.dest, urls=arguments.url, progress=_progress())
         sys.stdout.write(f"{found}\n")

@@ -27,9 +27,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    base = leaderboard.root()
     if (arguments.action == "add") != bool(arguments.run):
         raise UsageError("RUN goes with `skillbench leaderboard add RUN`, and only there")
+    base = leaderboard.root()
     if arguments.action == "add":
         path = _add(base, arguments.run, arguments.command, arguments.note)
         sys.stdout.write(f"added {path.relative_to(base)}\n")
