@@ -103,6 +103,7 @@ class RowTrainer:
             return out
         was_training = self.model.training
         self.model.train()
+        torch.manual_seed(seed)  # for models with dropout: a resumed run draws the same
         plan = self._plan(rows, seed)
         old: dict[int, Any] = {}
         if len(plan) > 1 and c["old_logprobs"] == "recompute":

@@ -1,0 +1,30 @@
+"""Teachers: they turn train episodes into skills and lessons. Defaults only; nothing heavy here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CAUSAL: dict[str, Any] = {
+    "form": "skills",  # or "trajectories": solved episodes as entries, for the ablation
+    "min_support": 2,  # distinct train tasks that must speak for an entry
+    "min_lift": 0.0,  # success rate with minus without, where both were seen
+    "per_subject": 2,  # how many places (say) are named for one object
+    "per_type": 4,  # trajectories kept of each task type (form="trajectories")
+    "max_skills": 0,  # of the first bank; 0: no limit
+}
+
+OPENAI: dict[str, Any] = {
+    "form": "skills",
+    "base_url": "",  # "": OPENAI_BASE_URL, or the client's default
+    "temperature": 1.0,
+    "max_tokens": 4096,
+    "attempts": 3,  # answers asked for before TeacherError
+    "timeout": 120.0,
+    "examples": 12,  # episodes shown in one prompt
+    "steps": 20,  # steps shown of one episode: its last ones
+    "general": 10,  # entries asked for at most: general, per task type, mistakes
+    "per_type": 5,
+    "mistakes": 10,
+    "usd_per_m_input": 0.0,
+    "usd_per_m_output": 0.0,
+}

@@ -1,0 +1,111 @@
+"""The only file that imports trl: supervised fine-tuning with its SFTTrainer.
+
+Rows come tokenised, with `labels` -100 on everything that is not learned, so TRL prepares nothing:
+which tokens count is decided in rows.py, for SFT as for RL. Importing trl costs some five seconds,
+which is why this happens inside the function.
+
+TRL replaces the model's `forward` by one with a fused language-model head; it is put back, so that
+the policy goes on with the model that it was given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def supervised(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Mapping[str, Any]],
+    config: Mapping[str, Any],
+    directory: Path,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Train `model` in place on rows of `input_ids` and `labels`; return losses and counts.
+
+    `config` is the table of the stage "sft". With `save_steps` > 0 the trainer keeps checkpoints in
+    `directory` and goes on from the last one; otherwise it starts over and leaves nothing there.
+    """
+    import torch
+    from datasets import Dataset
+    from transformers import PrinterCallback, ProgressCallback
+    from trl import SFTConfig, SFTTrainer
+
+    gpu = torch.cuda.is_available()
+    save = int(config["save_steps"])
+    micro = min(int(config["batch"]), int(config["micro_batch"]))
+    steps = -(-len(rows) // max(1, int(config["batch"]))) * float(config["epochs"])
+    arguments = SFTConfig(
+        output_dir=str(directory),
+        num_train_epochs=float(config["epochs"]),
+        learning_rate=float(config["lr"]),
+        lr_scheduler_type=str(config["scheduler"]),
+        warmup_steps=int(steps * float(config["warmup_ratio"])),
+        weight_decay=float(config["weight_decay"]),
+        max_grad_norm=float(config["grad_clip"]),
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=max(1, int(config["batch"]) // micro),
+        train_sampling_strategy="group_by_length",
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        use_cpu=not gpu,
+        bf16=gpu and next(model.parameters()).dtype == torch.bfloat16,
+        gradient_checkpointing=False,
+        dataloader_pin_memory=gpu,
+        report_to="none",
+        disable_tqdm=True,
+        logging_steps=1,
+        save_strategy="steps" if save else "no",
+        save_steps=save or 500,
+        save_total_limit=1,
+        seed=seed,
+    )
+    data = Dataset.from_dict(
+        {
+            "input_ids": [list(r["input_ids"]) for r in rows],
+            "labels": [list(r["labels"]) for r in rows],
+        }
+    )
+    with _as_it_was(model):
+        trainer = SFTTrainer(
+            model=model, args=arguments, train_dataset=data, processing_class=tokenizer
+        )
+        for callback in (PrinterCallback, ProgressCallback):  # stdout belongs to the command line
+            trainer.remove_callback(callback)
+        last = save and any(directory.glob("checkpoint-*"))
+        trainer.train(resume_from_checkpoint=True if last else None)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    trainer.accelerator.free_memory()
+    if not save:
+        shutil.rmtree(directory, ignore_errors=True)
+    epochs = float(config["epochs"])
+    return {
+        "loss_first": losses[0] if losses else None,
+        "loss_last": losses[-1] if losses else None,
+        "optimizer_steps": int(trainer.state.global_step),
+        "tokens_read": int(epochs * sum(len(r["input_ids"]) for r in rows)),
+        "tokens_trained": int(epochs * sum(t != -100 for r in rows for t in r["labels"])),
+    }
+
+
+@contextlib.contextmanager
+def _as_it_was(model: Any) -> Iterator[None]:
+    """Undo what TRL and transformers' Trainer change on a model besides its weights."""
+    core = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = core.__dict__.get("forward")
+    pad, training = core.config.get_text_config().pad_token_id, model.training
+    try:
+        yield
+    finally:
+        if own is None:
+            core.__dict__.pop("forward", None)
+        else:
+            core.forward = own
+        core.config.get_text_config().pad_token_id = pad
+        model.zero_grad(set_to_none=True)
+        model.train(training)
