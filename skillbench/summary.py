@@ -19,7 +19,7 @@ def print_summary(result: Mapping[str, Any], directory: Path, *, console: Any = 
 
     console = console or Console(highlight=False)
     console.print()
-    console.print(title(result), style="bold", markup=False)
+    console.print(title(result), style="bold", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     heads: tuple[str, ...] = ("", result.get("method", "method"), "without it", "difference")
     rows: list[tuple[str, ...]] = list(score_rows(result))
@@ -103,7 +103,8 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
     rows.append(("cost per episode", cost_text(cost.get("per_episode"))))
     rows.append(("  without it", cost_text((base.get("cost") or {}).get("per_episode"))))
     rows.append(("cost per success", cost_text(cost.get("per_success"))))
-    rows.append(("break even", break_even_text(result.get("break_even"))))
+    if not base.get("reason"):
+        rows.append(("break even", break_even_text(result.get("break_even"))))
     if not result.get("rankable", True):
         why = result.get("why_not") or "no reason was recorded"
         rows.append(("NOT RANKABLE", why if isinstance(why, str) else "; ".join(why)))

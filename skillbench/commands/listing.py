@@ -98,12 +98,13 @@ def _print(inventory: dict[str, list[dict[str, Any]]]) -> None:
             if len(inventory) == 1:
                 console.print(f"no {kind} are installed")
             continue
-        keys = [k for k in rows[0] if k != "defaults"]
+        hidden = {"defaults", "stage", "paper", *(["plugin"] if kind == "methods" else [])}
+        keys = [k for k in rows[0] if k not in hidden and any(_cell(row[k]) for row in rows)]
         table = Table(
             title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False
         )
         for key in keys:
-            table.add_column(key, overflow="fold")
+            table.add_column(key, no_wrap=key not in ("splits", "notes", "reason"))
         for row in rows:
             table.add_row(*(_cell(row[key]) for key in keys))
         console.print(table)
