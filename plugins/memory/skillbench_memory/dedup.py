@@ -1,19 +1,21 @@
 """Is a new skill one that the bank has already?
 
 With an embedding model (see `Settings.embeds`): the cosine of the two texts. Without one: the share
-of words that the two principles have in common (Jaccard), which finds rewordings in another order
-and nothing cleverer. Skills of different kinds or task types are never duplicates, and neither are
-two that apply to different goals.
+of words and of pairs of neighbouring words that the two principles have in common (Jaccard), which
+finds another punctuation or a stray word, and nothing cleverer. Skills of different kinds or task
+types are never duplicates, and neither are two that apply to different goals.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from skillbench.records import Skill
 
-from .retrieval import words
+from .retrieval import WORD
 
 
 def comparable(a: Skill, b: Skill) -> bool:
@@ -26,9 +28,18 @@ def comparable(a: Skill, b: Skill) -> bool:
 
 
 def overlap(a: Skill, b: Skill) -> float:
-    """Jaccard similarity of the words of two principles, in [0, 1]."""
-    x, y = words(a.principle), words(b.principle)
+    """Jaccard similarity of the words and word pairs of two principles, in [0, 1].
+
+    Pairs are needed: "first wash it, then carry it" has the words of its opposite.
+    """
+    x, y = _grams(a.principle), _grams(b.principle)
     return len(x & y) / len(x | y) if x | y else 1.0
+
+
+@functools.lru_cache(maxsize=4096)
+def _grams(text: str) -> frozenset:
+    found = WORD.findall(text.lower())
+    return frozenset(found) | frozenset(itertools.pairwise(found))
 
 
 def duplicate_of(

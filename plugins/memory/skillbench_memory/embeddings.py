@@ -8,9 +8,10 @@ cache. Only HF_HUB_OFFLINE=0, set by the user, lets it download.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from skillbench.errors import PluginError
@@ -54,7 +55,8 @@ class Embedder:
         except ImportError as error:
             raise PluginError(f"embeddings need sentence-transformers; run: {INSTALL}") from error
         try:
-            self._model = SentenceTransformer(path, local_files_only=offline)
+            with _no_bars():
+                self._model = SentenceTransformer(path, local_files_only=offline)
         except (OSError, ValueError) as error:
             raise PluginError(
                 f"the embedding model {self.name!r} could not be loaded "
@@ -63,6 +65,20 @@ class Embedder:
                 'it download; memory.embedding_model="" is the packaged model'
             ) from error
         return self._model
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers' loading bars out of ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def packaged_path() -> str:

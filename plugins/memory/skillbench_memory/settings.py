@@ -73,7 +73,7 @@ def _checked(key: str, value: Any, kind: type) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"memory.{key} is {value!r}; it takes a value of type {kind.__name__}")
-    if kind is int and int(value) < 0:
+    if kind is int and isinstance(value, int) and value < 0:
         raise ConfigError(f"memory.{key} is {value}; it cannot be negative")
     return value
 

@@ -88,9 +88,10 @@ def test_near_duplicates_are_refused_without_a_model(kit, filled):
     same = kit.general("Open a closed place, before you leave it!")
     other = kit.general("Open a closed drawer before you search it.")
     failure = kit.episode(kit.task(), success=False)
-    update = memory.update([failure], kit.Teacher(new=[same, other]))
-    assert update.added == (other.id,)
-    assert memory._entries.events[-2]["event"] == "duplicate"
+    reverse = kit.general("Before you leave it open a closed place.")
+    update = memory.update([failure], kit.Teacher(new=[same, other, reverse]))
+    assert update.added == (other.id, reverse.id)
+    assert memory._entries.events[-3]["event"] == "duplicate"
 
 
 def test_max_new_and_max_skills_bound_growth(kit, filled):
