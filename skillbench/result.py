@@ -88,7 +88,7 @@ class Arm:
         }
         if not np.array_equal(score, self.success, equal_nan=True):
             scores["score"] = stats.summary(score, **kw)
-        outcomes = {name: 0 for name in OUTCOMES}
+        outcomes = dict.fromkeys(OUTCOMES, 0)
         for line in self.lines:
             outcomes[line["outcome"]] += 1
         return {

@@ -61,6 +61,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self._factory: Any = None
         self.environment = self.make_environment()
         self._asyncio = asyncio.Runner()
         self._policy: Any = None
@@ -89,9 +90,18 @@ class Session:
         return f"{table['name']}:{table['model']}" if table.get("model") else table["name"]
 
     def make_environment(self) -> Any:
-        """A fresh instance; one per live episode."""
-        table = {k: v for k, v in self.config["env"].items() if k != "name"}
-        return self.registry.environments[self.config["env"]["name"]].load()(**table)
+        """A fresh instance; one per live episode.
+
+        An environment whose train split depends on what is scored may have `scored_split`.
+        """
+        if self._factory is None:
+            self._factory = self.registry.environments[self.config["env"]["name"]].load()
+            self._table = {k: v for k, v in self.config["env"].items() if k != "name"}
+            self._split = self.config["run"]["split"]
+        made = self._factory(**self._table)
+        if hasattr(made, "scored_split"):
+            made.scored_split(self._split)
+        return made
 
     def make_memory(self, seed: int, stage: str | None = None) -> Any:
         """A fresh memory, its embedding calls booked on the ledger."""

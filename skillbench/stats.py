@@ -91,6 +91,11 @@ def summary(scores: np.ndarray, *, learned: bool, draws: int = DRAWS) -> dict[st
         both = learned and rows > 1
         how = "bootstrap seeds x tasks" if both else "bootstrap tasks"
         ci = interval(bootstrap(scores, seeds_too=both, draws=draws))
+        if binary and ci[0] == ci[1]:
+            # All solved or none: no draw differs, which is no reason to be certain. Tasks are what
+            # is independent, whatever the number of seeds.
+            tasks = int((~np.isnan(scores)).any(axis=0).sum())
+            how, ci = "wilson over tasks (no variation)", wilson(round(valid.mean()) * tasks, tasks)
     out: dict[str, Any] = {
         "mean": _round(float(valid.mean())),
         "ci95": [_round(ci[0]), _round(ci[1])],

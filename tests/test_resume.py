@@ -1,0 +1,112 @@
+"""Killed at any moment, a run goes on and ends in the result it would have had."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from skillbench.result import comparable
+
+
+def _child(out: Path, resume: bool, kill: int) -> None:
+    import toy
+
+    from skillbench.runner import execute
+
+    if kill:
+        toy.die_at(kill)
+    execute(toy.config(seeds=2), registry=toy.registry(), **{"resume" if resume else "out": out})
+
+
+def run(out: Path, *, resume: bool = False, kill: int = 0) -> int | None:
+    """Run in a process of its own; return its exit code (negative: the signal that ended it)."""
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(out, resume, kill))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def result(run_dir: Path) -> dict[str, Any]:
+    return json.loads((run_dir / "result.json").read_text())
+
+
+def test_kill_nine_at_random_moments_changes_nothing(tmp_path: Path) -> None:
+    assert run(tmp_path / "whole") == 0
+    rng = random.Random(20)
+    kills = 0
+    # Early, in learning, between stages, in scoring: each time some writes further on.
+    for kill in [3, *(rng.randrange(20, 90) for _ in range(9))]:
+        begun = (tmp_path / "killed" / "config.toml").exists()
+        code = run(tmp_path / "killed", resume=begun, kill=kill)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        kills += 1
+    assert kills >= 5
+    assert run(tmp_path / "killed", resume=True) == 0
+    one, two = result(tmp_path / "whole"), result(tmp_path / "killed")
+    assert comparable(one) == comparable(two)
+    assert two["provenance"]["resumed"] >= 5
+    assert one["provenance"]["frozen"] == two["provenance"]["frozen"]  # weights and bank
+    for name in ("whole", "killed"):
+        keys = Counter(
+            (e["arm"], e["seed"], e["task"]["id"])
+            for e in lines(tmp_path / name / "episodes.jsonl")
+        )
+        assert set(keys.values()) == {1}
+        assert len(keys) == 2 * 2 * 30
+    for seed in (0, 1):
+        runs = [lines(tmp_path / n / f"learn/{seed}/episodes.jsonl") for n in ("whole", "killed")]
+        assert len(runs[0]) == len(runs[1])
+
+
+def test_resume_of_a_finished_run_plays_nothing(toy: Any, execute: Any, monkeypatch: Any) -> None:
+    first, place = execute()
+    before = (place / "episodes.jsonl").read_bytes()
+
+    async def generate(self: Any, requests: Any) -> Any:
+        raise AssertionError("nothing is left to play")
+
+    monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
+    again, _ = execute(resume=True)
+    assert comparable(first) == comparable(again)
+    assert (place / "episodes.jsonl").read_bytes() == before
+
+
+def test_a_torn_episode_is_redone(execute: Any) -> None:
+    first, place = execute()
+    path = place / "episodes.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    again, _ = execute(resume=True)
+    assert comparable(first) == comparable(again)
+    assert len(path.read_bytes().splitlines()) == len(whole.splitlines())
+    records = [(r["arm"], r["seed"], r["task"]) for r in lines(place / "completions.jsonl")]
+    assert len(records) == len(set(records)) == 60
+
+
+def test_an_interrupted_chunk_is_played_whole(toy: Any, execute: Any, monkeypatch: Any) -> None:
+    _, place = execute("toybank")
+    path = place / "episodes.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:3]))  # three of the first chunk of seven
+    sizes: list[int] = []
+    real = toy.ToyPolicy.generate
+
+    async def generate(self: Any, requests: Any) -> Any:
+        sizes.append(len(requests))
+        return await real(self, requests)
+
+    monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
+    execute("toybank", resume=True)
+    assert sizes[0] == 7
+    assert len(path.read_text().splitlines()) == len(rows)
