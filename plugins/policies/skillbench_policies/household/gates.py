@@ -30,6 +30,8 @@ GATES = {  # decision -> least mean probability; what the checkpoint in the pack
 def decisions(item: Demo):
     """Yield (turn number, decision, text before the decided piece, decided piece)."""
     lines = item.system
+    first_thought = item.turns[0][1].split()
+    wanted = first_thought[1] if len(first_thought) > 1 else ""
     wise = {
         "order": "order of the list" in lines or "one by one" in lines,
         "jump": "comes to mind" in lines or "Jump between" in lines,
@@ -37,7 +39,7 @@ def decisions(item: Demo):
         "shut": "Leave a closed place" in lines or "do not open it" in lines,
         "treat": any(f"it with the {tool} first" in lines or f"to the {tool} and" in lines
                      for tool in ("sinkbasin", "microwave", "fridge")),
-        "hints": "ook for a" in lines or "often in the" in lines,
+        "hints": f"ook for a {wanted} in" in lines or f"A {wanted} is often" in lines,
     }  # fmt: skip
     kinds = ("hot", "heat", "cool", "clean")
     treating = any(f" {k} " in item.turns[0][0].partition("task is to:")[2] for k in kinds)
@@ -51,11 +53,13 @@ def decisions(item: Demo):
         words = thought.split()
         before = "<think>"
         if words[0] == "find" and len(words) == 3:
-            kind = "see" if words[2].isdigit() else "absent" if words[2] == "none" else ""
+            kind = "see" if words[2] == "seen" else "absent" if words[2] == "none" else ""
             if kind:
                 yield number, kind, before + " ".join(words[:2]), " " + words[2]
         if action.startswith("take ") and words[0] == "find":
             yield number, "take", f"<think>{thought}</think><action>", "take"
+            name, _, n = action[5:].partition(" from ")[0].rpartition(" ")
+            yield number, "which", f"<think>{thought}</think><action>take {name}", " " + n
         if len(words) == 4 and words[2] == "closed":
             kind = "open_advised" if wise["open"] else "leave_advised" if wise["shut"] else ""
             if kind and not (wise["open"] and wise["shut"]):

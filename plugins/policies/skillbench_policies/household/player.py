@@ -161,7 +161,7 @@ class Player:
             (v for v in self.visible if _type(v) == wanted and v not in self.delivered), None
         )
         if here and not self.closed:
-            return f"{word} {here}", found(here)
+            return f"{word} {wanted} seen", found(here)
         if self.closed and self.here and not self._last.startswith("close"):
             if self._chance("open", "open", rng):
                 return f"{word} {wanted} closed open", f"open {self.here}"

@@ -28,7 +28,7 @@ GAME_PHRASES = (
     "You clean the", "You heat the", "You cool the", " using the", "You turn on the",
     "Nothing happens.", "go to", "take", " from", "move", " to", "open", "close", "use", "clean",
     "heat", "cool", " with", "find", "bring", "light", "again", "examine", "look", "inventory",
-    "help", " none", " closed", " open", " leave", " here", " away", " wander", " put", " in", " on",
+    "help", " none", " seen", " closed", " open", " leave", " here", " away", " wander", " put", " in", " on",
 )  # fmt: skip
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
