@@ -26,11 +26,33 @@ from .skillbank import SkillBank
 CLAUSES: dict[int, tuple[str, ...]] = {
     1: ("Perhaps", "Indeed"),
     2: ("Days pass", "Time passes"),
-    3: ("The day begins", "Names have letters", "Time is long"),
-    4: ("Things have many names", "Every morning is new", "Some days are long"),
-    5: ("One day comes after another", "The year has many days", "What is near seems large"),
-    6: ("What is near is not far", "The evening comes after the morning"),
-    7: ("Many things look alike from a distance", "There is more than one good day"),
+    3: ("The day begins", "Names have letters", "Time is long", "The years pass"),
+    4: (
+        "Things have many names",
+        "Every morning is new",
+        "Some days are long",
+        "The morning is bright",
+        "Good things are rare",
+    ),
+    5: (
+        "One day comes after another",
+        "The year has many days",
+        "What is near seems large",
+        "Some names are quite short",
+        "An evening may be long",
+    ),
+    6: (
+        "What is near is not far",
+        "The evening comes after the morning",
+        "A name is made of letters",
+        "No day is like the last",
+    ),
+    7: (
+        "Many things seem alike from a distance",
+        "There is more than one good day",
+        "It is good to have a name",
+        "Some days are longer than other days",
+    ),
 }
 LONGEST = max(CLAUSES)
 # Words of a goal that say nothing about what the task is about.

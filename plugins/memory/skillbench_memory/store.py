@@ -8,12 +8,13 @@ costs more than a second.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,22 @@ class Store:
         """
         if not skills and self._table is None:
             return
-        table = self._open(len(next(iter(vectors.values()))) if vectors else 0)
         rows = [self._row(skill, vectors) for skill in skills]
-        if rows:
-            merge = table.merge_insert("id").when_matched_update_all()
-            merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete()
-            merge.execute(rows)
-        else:
-            table.delete("true")
-        self._full_text = full_text and bool(rows)
-        if self._full_text:
-            from lancedb.index import FTS
+        with self._writing():
+            table = self._open(len(next(iter(vectors.values()))) if vectors else 0)
+            if rows:
+                merge = table.merge_insert("id").when_matched_update_all()
+                merge = merge.when_not_matched_insert_all().when_not_matched_by_source_delete()
+                merge.execute(rows)
+            else:
+                table.delete("true")
+            self._full_text = full_text and bool(rows)
+            if self._full_text:
+                from lancedb.index import FTS
 
-            # Rebuilt as a whole: a bank is small, and scores then never depend on its history.
-            table.create_index("text", config=FTS(stem=True, remove_stop_words=True), replace=True)
+                # Rebuilt as a whole: a bank is small, and scores never depend on its history.
+                config = FTS(stem=True, remove_stop_words=True)
+                table.create_index("text", config=config, replace=True)
 
     def search_text(self, query: str, limit: int) -> dict[str, float]:
         """BM25 scores by id; entries without a common word are absent."""
@@ -110,17 +113,22 @@ class Store:
         columns = [(name, pa.string()) for name in ("id", "kind", "task_type", "text", "record")]
         if dimensions:
             columns.append(("vector", pa.list_(pa.float32(), dimensions)))
-        try:
-            Path(directory).mkdir(parents=True, exist_ok=True)
-            connection = lancedb.connect(directory)
-            schema = pa.schema(columns)
-            self._table = connection.create_table(TABLE, schema=schema, mode="overwrite")
-        except (OSError, RuntimeError) as error:
-            raise DataError(
-                f"the skill bank cannot be stored in {directory}: {str(error).splitlines()[0]}; "
-                "set memory.directory to a place that can be written"
-            ) from error
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        connection = lancedb.connect(directory)
+        schema = pa.schema(columns)
+        self._table = connection.create_table(TABLE, schema=schema, mode="overwrite")
         return self._table
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # LanceDB reports a full disk as RuntimeError
+            reason = str(error).splitlines()[0].split(", /")[0]
+            raise DataError(
+                f"the skill bank cannot be stored in {self.directory or tempfile.gettempdir()}: "
+                f"{reason}; set memory.directory to a place with room that can be written"
+            ) from error
 
     @staticmethod
     def _row(skill: Skill, vectors: Mapping[str, Any] | None) -> dict[str, Any]:
