@@ -147,12 +147,12 @@ def render(out: dict[str, Any]) -> str:
     native, stock = out["native"], out["stock"]
     lines = [
         f"ALFWorld engines on {out['games']} (CPU time; feedback, admissible commands and won)",
-        f"  native  {native['steps_per_s']:>9,} steps/s  {native['us_per_step']:>10,.1f} µs a step  "
-        f"({native['steps']:,} steps; a game is read in {native['ms_per_load']} ms)",
+        f"  native  {native['steps_per_s']:>9,} steps/s  {native['us_per_step']:>10,.1f} µs a "
+        f"step  ({native['steps']:,} steps; a game is read in {native['ms_per_load']} ms)",
     ]
     if stock is None:
         lines.append(
-            "  stock   not measured: install it with `pip install 'skillbench-alfworld[reference]'`, "
+            "  stock   not measured: `pip install 'skillbench-alfworld[reference]'` installs it, "
             "or name an interpreter that has it in SKILLBENCH_TEXTWORLD_PYTHON"
         )
     else:

@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)  # whatever the reference code prints goes to stderr
@@ -57,7 +58,8 @@ def new_env():
 def main() -> None:
     if "--memo" in sys.argv:
         remember()
-    live, free = {}, []
+    live: dict[int, Any] = {}
+    free: list[Any] = []
     for line in sys.stdin:
         request = json.loads(line)
         op, slot = request["op"], request.get("slot")

@@ -181,7 +181,7 @@ def _download(archive: Archive, urls: Sequence[str], part: Path, tell: Progress)
         try:
             _transfer(url, part, archive, tell)
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            failures.append(f"{url}: {getattr(error, 'reason', error)}")
+            failures.append(f"{url}: {error}")
             continue
         found = _sha256(part)
         if found == archive.sha256:
@@ -284,9 +284,9 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
             for member in tar:
                 if member.isdir():
                     continue
-                stream = tar.extractfile(member) if member.isfile() else None
-                if stream is None:
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is None:
                     raise DataError(f"the archive {archive.name} holds a link: {member.name!r}")
-                yield member.name, member.size, stream
+                yield member.name, member.size, content
     except tarfile.TarError:
         raise DataError(f"{archive} is neither a zip nor a tar archive") from None

@@ -76,8 +76,8 @@ class Tables:
         self.contents = [set[int]() for _ in game.receptacles]
         self.where: list[frozenset[int]] = []
         for i, o in enumerate(game.objects):
-            for r in o.inside:
-                self.contents[r].add(i)
+            for home in o.inside:
+                self.contents[home].add(i)
             places = {o.place, *o.also_at} - {NOWHERE}
             self.where.append(frozenset(places) if places else NO_PLACES)
         self.lamps = {i for i, o in enumerate(game.objects) if o.toggleable}

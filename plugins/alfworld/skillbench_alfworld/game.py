@@ -1,4 +1,4 @@
-"""A compiled household game: what both readers (official PDDL, generator) produce and the engine plays.
+"""A compiled household game: what official files and the generator become and the engine plays.
 
 Receptacles and objects are referred to by their index in the game's tuples, whose order is the
 order in which the game's texts list them (type alphabetically, highest number first). Places are

@@ -9,6 +9,7 @@ about six commands, like the stored walkthroughs of the official games.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from skillbench.errors import DataError
 
@@ -169,7 +170,7 @@ def _places(game: Game) -> Iterable[tuple[str, ...]]:
         singles = []
         for o in things:
             if o not in done:
-                found = _attempt(game, lambda a, o=o, r=r: deliver(a, o, r))
+                found = _attempt(game, partial(deliver, o=o, r=r))
                 singles += [(len(found[0]), o)] if found else []
         chosen = [o for _, o in sorted(singles)][: goal.count - len(done)]
 

@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import random
-import re
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from .generator import generate
 from .pddl import parse_game, read_game
 from .textworld_engine import StockWorld, Worker
 
+TASK_MARK = "Your task is to: "
 NOISE = ("", "dance", "go", "go to", "take", "open sesame 1", "put it there", "LOOK", "look around")
 
 
@@ -88,7 +88,8 @@ def garbage(world: World, admissible: list[str], rng: random.Random) -> str:
 def compare(game: Game, stock: StockWorld, steps: int, seed: int, source: str, out: Report) -> None:
     """Play one game in both engines; the first difference ends it and is noted in `out`."""
     rng = random.Random(f"parity {seed} {game.id}")
-    world, plan, log = World(game), list(game.walkthrough), []
+    world, plan = World(game), list(game.walkthrough)
+    log: list[str] = []
     straight = rng.random() < 0.4
     texts = world.reset(), stock.reset()
     out.games += 1
@@ -135,13 +136,8 @@ def sources(
                 yield read_game(file), file, split
                 continue
             data = json.loads(file.read_bytes())
-            task = read_game(file).task
-            grammar = re.sub(
-                r"Your task is to: [^\"]*",
-                lambda _, t=task: f"Your task is to: {t}",
-                Path(args.grammar).read_text(),
-                count=1,
-            )
+            head, tail = Path(args.grammar).read_text().split(TASK_MARK, 1)
+            grammar = head + TASK_MARK + read_game(file).task + tail[tail.index('"') :]
             data["grammar"] = grammar
             if (
                 'template :: "help"' not in grammar
