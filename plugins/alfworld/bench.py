@@ -32,7 +32,7 @@ EPISODE = 50
 def load(n: int) -> tuple[str, list[tuple[Game, Any]]]:
     """(where from, [(game, what the stock engine loads)])"""
     try:
-        files = data.games(data.root(), "valid_seen")
+        files = data.games(data.path(), "valid_seen")
     except DataError:
         games = [generate("train", i) for i in range(n)]
         return "generated train games", [(g, g) for g in games]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import stat
 import tarfile
@@ -52,20 +51,14 @@ GAMES = Archive(
 )
 
 
-def root(directory: str | Path | None = None) -> Path:
+def path(dest: str | Path = "") -> Path:
     """The folder that holds, or would hold, `json_2.1.1`."""
-    chosen = str(directory or os.environ.get("ALFWORLD_DATA", ""))
+    chosen = str(dest or os.environ.get("ALFWORLD_DATA", ""))
     if not chosen:
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         chosen = f"{cache}/skillbench/alfworld"
     folder = Path(chosen).expanduser()
     return folder.parent if folder.name == FOLDER else folder
-
-
-def path(*, directory: str | Path | None = None) -> Path | None:
-    """The folder that holds the official games, or None where there are none."""
-    folder = root(directory)
-    return folder if (folder / FOLDER).is_dir() else None
 
 
 def check(folder: Path) -> None:
@@ -99,78 +92,101 @@ def games(folder: Path, split: str) -> list[Path]:
     return sorted(found, key=lambda f: f.parts[-3:-1])
 
 
-def verify(
-    *, directory: str | Path | None = None, log: Callable[[str], None] = lambda text: None
-) -> list[str]:
-    """Read every game and compare the counts with the official ones; return what is wrong."""
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found: games and won walkthroughs per split, and what is wrong."""
+
+    folder: Path
+    games: dict[str, int]
+    wins: int
+    faults: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+    def __str__(self) -> str:
+        rows = [
+            f"{split}: {n} of {EXPECTED[split]} games" + ("" if n else " (absent)")
+            for split, n in self.games.items()
+        ]
+        rows.append(f"{self.wins} stored walkthroughs win in the native engine")
+        shown = self.faults[:20]
+        more = [f"and {len(self.faults) - 20} more faults"] if len(self.faults) > 20 else []
+        return "\n".join([str(self.folder / FOLDER), *rows, *shown, *more])
+
+
+def verify(dest: str | Path = "") -> Report:
+    """Read every game, play its stored walkthrough in the native engine, and count.
+
+    A split that is absent as a whole is said and no fault: few need all three. Raises DataError
+    when there are no games at all.
+    """
+    from .engine import replays
     from .pddl import read_game
 
-    folder, faults = root(directory), []
+    folder = path(dest)
     check(folder)
+    counts: dict[str, int] = {}
+    wins, faults = 0, []
     for split, expected in EXPECTED.items():
         try:
             files = games(folder, split)
         except DataError:
             files = []
-        log(f"{split}: {len(files)} of {expected} games")
-        if len(files) != expected:
-            faults.append(f"{split} has {len(files)} games, not {expected}")
+        counts[split] = len(files)
+        if files and len(files) != expected:
+            faults.append(f"{split} has {len(files)} games, not {expected}; {FETCH}")
         for file in files:
             try:
-                read_game(file)
-                if not json.loads(file.read_bytes()).get("solvable", True):
-                    faults.append(f"{file} is marked as unsolvable")
+                game = read_game(file)
             except DataError as error:
                 faults.append(str(error))
-    return faults
+                continue
+            if not game.walkthrough:
+                continue
+            if replays(game):
+                wins += 1
+            else:
+                faults.append(f"{file}: its stored walkthrough does not win; {FETCH}")
+    return Report(folder, counts, wins, faults)
 
 
 # ---------------------------------------------------------------------- fetching
 
 
 def fetch(
+    dest: str | Path = "",
     *,
-    directory: str | Path | None = None,
-    log: Callable[[str], None] = lambda text: None,
-    url: str = "",
+    urls: Sequence[str] | None = None,
     progress: Progress | None = None,
     archive: Archive = GAMES,
 ) -> Path:
     """Download, check and unpack the official games; return the folder that holds them.
 
-    `url` is another base address for the archive, tried before its own. Raises DataError when no
-    address works, when the checksum differs or when the disk is full.
+    `urls` replaces the archive's own addresses; each is tried in turn, and one that does not end
+    in the archive's name is taken as the folder that holds it. Raises DataError when no address
+    works, when the checksum differs or when the disk is full.
     """
-    folder = root(directory)
-    urls = (f"{url.rstrip('/')}/{archive.name}",) if url else archive.urls
+    folder = path(dest)
+    tell = progress or (lambda done, total, what: None)
+    chosen = [
+        url if url.endswith(archive.name) else f"{url.rstrip('/')}/{archive.name}"
+        for url in urls or archive.urls
+    ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / (archive.name + ".part")
-        _download(archive, urls, part, progress or _percents(log))
-        log(f"unpacking {archive.name}")
-        count = unpack(part, folder)
+        _download(archive, chosen, part, tell)
+        tell(0, 0, f"unpacking {archive.name}")
+        unpack(part, folder)
         part.unlink()
     except OSError as error:
         raise DataError(
             f"cannot store the ALFWorld games in {folder}: {error.strerror or error}; make room or "
-            "choose another folder with --dir or ALFWORLD_DATA, then run the command again"
+            "choose another folder with --dest or ALFWORLD_DATA, then run the command again"
         ) from None
-    log(f"{count} files in {folder / FOLDER}; set ALFWORLD_DATA={folder} unless it is so already")
     return folder
-
-
-def _percents(log: Callable[[str], None]) -> Progress:
-    """A progress callback that writes a line per tenth."""
-    last = -1
-
-    def tell(done: int, total: int, what: str) -> None:
-        nonlocal last
-        tenth = 10 * done // total if total else 0
-        if tenth != last:
-            last = tenth
-            log(f"{what}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-    return tell
 
 
 def _download(archive: Archive, urls: Sequence[str], part: Path, tell: Progress) -> None:

@@ -131,6 +131,15 @@ def compile_goal(game: Game, tables: Tables) -> Callable[[World], bool]:
     return placed
 
 
+def replays(game: Game) -> bool:
+    """Whether each stored walkthrough command is admissible and just the last one wins."""
+    world = World(game)
+    for command in game.walkthrough:
+        if world.won() or world.step(command) == NOTHING:
+            return False
+    return world.won()
+
+
 class World:
     """One live game: a few small sets over shared tables; reset takes some 10 microseconds."""
 

@@ -160,7 +160,7 @@ class AlfworldEnvironment(Environment):
         return split in OFFICIAL or (split == "train" and self._official)
 
     def _root(self) -> Path:
-        return official.root(self._data)
+        return official.path(self._data)
 
     # ------------------------------------------------------------------ playing
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .data import games, root
+from .data import games, path
 from .engine import World
 from .game import Game
 from .generator import generate
@@ -125,7 +125,7 @@ def sources(
         yield game, game, f"generated {split}"
     if not args.games:
         return
-    folder_of_games, splits = root(args.data), args.splits.split(",")
+    folder_of_games, splits = path(args.data or ""), args.splits.split(",")
     rng = random.Random(f"parity games {args.seed}")
     share, rest = divmod(args.games, len(splits))
     for n, split in enumerate(splits):

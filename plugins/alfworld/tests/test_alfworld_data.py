@@ -43,7 +43,7 @@ def server():
             host = self.server
             wanted = self.headers.get("Range")
             host.seen.append((self.path, wanted))
-            if not self.path.endswith(NAME):
+            if self.path.startswith("/gone"):
                 self.send_error(404)
                 return
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and host.ranges else 0
@@ -75,32 +75,32 @@ def archive(*urls: str, content: bytes = CONTENT) -> data.Archive:
 
 
 def test_fetch_unpacks_and_verifies(server, tmp_path: Path):
-    seen, lines = [], []
+    seen = []
     root = data.fetch(
-        directory=tmp_path,
-        log=lines.append,
-        url=server.url,
+        tmp_path,
+        urls=[server.url],
         progress=lambda done, total, what: seen.append((done, total)),
         archive=archive(),
     )
     assert root == tmp_path
     assert (tmp_path / MEMBER).read_bytes() == GAME
     assert not list(tmp_path.glob("*.part"))
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert (len(CONTENT), len(CONTENT)) in seen
     assert [f.parts[-2] for f in data.games(tmp_path, "valid_seen")] == ["trial_1"]
-    faults = data.verify(directory=tmp_path, log=lines.append)
-    assert any("valid_seen has 1 games, not 140" in f for f in faults)
-    assert "valid_seen: 1 of 140 games" in lines
-    assert data.path(directory=tmp_path) == tmp_path
+    report = data.verify(tmp_path)
+    assert report.faults == ["valid_seen has 1 games, not 140; run `skillbench data fetch alfworld`"]
+    assert "train: 0 of 3553 games (absent)" in str(report)
+    assert not report.ok
+    assert report.wins == 0  # this one has no walkthrough
 
 
 def test_fetch_goes_on_where_it_stopped(server, tmp_path: Path):
     server.cut = 1000
     with pytest.raises(DataError, match=r"ended after 1000 of \d+ bytes.*Run the command again"):
-        data.fetch(directory=tmp_path, archive=archive(f"{server.url}/{NAME}"))
+        data.fetch(tmp_path, archive=archive(f"{server.url}/{NAME}"))
     assert (tmp_path / f"{NAME}.part").stat().st_size == 1000
     server.cut = None
-    data.fetch(directory=tmp_path, archive=archive(f"{server.url}/{NAME}"))
+    data.fetch(tmp_path, archive=archive(f"{server.url}/{NAME}"))
     assert server.seen[-1][1] == "bytes=1000-"
     assert (tmp_path / MEMBER).read_bytes() == GAME
 
@@ -108,33 +108,33 @@ def test_fetch_goes_on_where_it_stopped(server, tmp_path: Path):
 def test_server_without_ranges(server, tmp_path: Path):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:500])
     server.ranges = False
-    data.fetch(directory=tmp_path, archive=archive(f"{server.url}/{NAME}"))
+    data.fetch(tmp_path, archive=archive(f"{server.url}/{NAME}"))
     assert (tmp_path / MEMBER).exists()
 
 
 def test_wrong_bytes_are_refused(server, tmp_path: Path):
     server.content = CONTENT[:-1] + b"!"
-    with pytest.raises(DataError, match="sha256 is .* expected"):
-        data.fetch(directory=tmp_path, archive=archive(f"{server.url}/{NAME}"))
+    with pytest.raises(DataError, match=r"sha256 is .* expected"):
+        data.fetch(tmp_path, archive=archive(f"{server.url}/{NAME}"))
     assert not (tmp_path / "json_2.1.1").exists()
     assert not (tmp_path / f"{NAME}.part").exists()
     (tmp_path / f"{NAME}.part").write_bytes(b"x" * len(CONTENT))  # complete, but not the right one
     server.content = CONTENT
-    data.fetch(directory=tmp_path, archive=archive(f"{server.url}/{NAME}"))
+    data.fetch(tmp_path, archive=archive(f"{server.url}/{NAME}"))
 
 
 def test_mirrors_are_tried_in_turn(server, tmp_path: Path):
-    urls = (f"{server.url}/gone.zip", "ftp://nowhere.invalid/x", f"{server.url}/{NAME}")
-    data.fetch(directory=tmp_path, archive=archive(*urls))
+    urls = (f"{server.url}/gone", "ftp://nowhere.invalid/x", f"{server.url}/{NAME}")
+    data.fetch(tmp_path, archive=archive(*urls))
     assert (tmp_path / MEMBER).exists()
     with pytest.raises(DataError, match=r"404.*not an http"):
-        data.fetch(directory=tmp_path, archive=archive(*urls[:2]))
+        data.fetch(tmp_path, archive=archive(*urls[:2]))
 
 
 def test_unwritable_place(server, tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot store"):
-        data.fetch(directory=tmp_path / "file" / "x", url=server.url, archive=archive())
+        data.fetch(tmp_path / "file" / "x", urls=[server.url], archive=archive())
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,11 @@ def test_tar_is_unpacked_too(tmp_path: Path):
 
 def test_where_the_data_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "json_2.1.1"))
-    assert data.root() == tmp_path  # the inner folder will do
-    assert data.path() is None
-    assert data.root(tmp_path / "other") == tmp_path / "other"
+    assert data.path() == tmp_path  # the inner folder will do
+    assert data.path(tmp_path / "other") == tmp_path / "other"
     monkeypatch.delenv("ALFWORLD_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert data.root() == tmp_path / "skillbench" / "alfworld"
+    assert data.path() == tmp_path / "skillbench" / "alfworld"
     with pytest.raises(DataError, match="skillbench data fetch alfworld"):
         data.verify()
     with pytest.raises(UsageError, match="did you mean 'valid_seen'"):
@@ -198,6 +197,6 @@ def test_corrupt_games_are_named(tmp_path: Path):
         file = tmp_path / os.path.dirname(MEMBER).replace("trial_1", trial) / "game.tw-pddl"
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
-    faults = data.verify(directory=tmp_path)
+    faults = data.verify(tmp_path).faults
     assert any("trial_2" in f and "corrupt" in f for f in faults)
     assert not any("trial_1" in f for f in faults)

@@ -22,14 +22,14 @@ def stock():
 
 @pytest.mark.slow
 def test_generated_games_in_both_engines(stock, capsys: pytest.CaptureFixture[str]):
-    assert parity.main(["--games", "0", "--generated", "2", "--steps", "30", "--memo"]) == 0
+    assert parity.main(["--games", "0", "--generated", "2", "--steps", "24", "--memo"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["games"], report["steps"], report["n_differences"]) == (2, 30, 0)
+    assert (report["games"], report["steps"], report["n_differences"]) == (2, 24, 0)
 
 
 @pytest.mark.slow
 def test_official_games_in_both_engines(stock, official: Path, capsys: pytest.CaptureFixture[str]):
-    args = ["--games", "2", "--splits", "train", "--steps", "30", "--data", str(official)]
+    args = ["--games", "1", "--splits", "train", "--steps", "12", "--data", str(official)]
     assert parity.main(args) == 0
     assert json.loads(capsys.readouterr().out)["differences"] == []
 

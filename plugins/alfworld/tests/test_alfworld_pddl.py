@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from skillbench_alfworld.engine import World
+from skillbench_alfworld.engine import World, replays
 from skillbench_alfworld.export import export_game, goal_text, problem_text
 from skillbench_alfworld.game import Game, Goal
 from skillbench_alfworld.generator import generate
+from skillbench_alfworld.oracle import plan
 from skillbench_alfworld.pddl import demangle, parse_game, read_game, read_goal, task_sentence
 
 from skillbench.errors import DataError
@@ -75,7 +76,7 @@ def test_light_goal_and_unknown_goals():
         "(inReceptacleObject ?o ?m) (inReceptacle ?m ?r) (receptacleType ?r ShelfType)))))",
         "(:goal (and))",
     ):
-        with pytest.raises(DataError, match="env.engine=textworld"):
+        with pytest.raises(DataError, match=r"env\.engine=textworld"):
             read_goal(text)
     with pytest.raises(DataError, match="parentheses"):
         read_goal("(:goal (and (exists")
@@ -131,12 +132,15 @@ def test_start_in_front_of_a_receptacle():
 
 def test_official_walkthroughs_win(official_files: list[Path]):
     """Every stored walkthrough is admissible throughout and wins with its last command."""
-    for file in official_files:
+    for file in official_files[:: max(1, len(official_files) // 300)]:  # data verify plays all
         game = read_game(file)
-        world = World(game)
         assert game.task == task_sentence(file)
-        for command in game.walkthrough:
-            assert not world.won(), file
-            assert command in world.admissible(), file
-            world.step(command)
-        assert world.won(), file
+        assert replays(game), file
+
+
+def test_replay_is_strict():
+    game = dataclasses.replace(generate("train", 1), walkthrough=plan(generate("train", 1)))
+    assert replays(game)
+    assert not replays(dataclasses.replace(game, walkthrough=game.walkthrough[:-1]))
+    assert not replays(dataclasses.replace(game, walkthrough=(*game.walkthrough, "look")))
+    assert not replays(dataclasses.replace(game, walkthrough=("dance", *game.walkthrough)))
