@@ -5,7 +5,8 @@ With L the cost of learning, c the mean cost of an episode and s the success rat
 
     N* = L / (s_method * (c_baseline / s_baseline - c_method / s_method))        episodes
 
-counted in dollars where anything was priced, else in device seconds. The interval draws the success
+counted in the first of dollars, device seconds and wall seconds that is known for learning and for
+the baseline. The interval draws the success
 rates again and keeps the costs; where the saving is not positive there is no N*, and the reason is
 given instead of a number.
 """
@@ -20,6 +21,8 @@ import numpy as np
 
 from . import stats
 
+UNITS = ("usd", "device_s", "wall_s")
+
 
 def break_even(
     method: np.ndarray,
@@ -32,15 +35,16 @@ def break_even(
 ) -> dict[str, Any]:
     """{episodes, ci95, against, unit, reason} from success matrices and the ledger's totals.
 
-    `cost` holds `learn`, `per_episode` and `baseline_per_episode`, each with `usd` and `device_s`.
+    `cost` holds `learn`, `per_episode` and `baseline_per_episode`, each with the `UNITS`.
     """
-    unit = next((u for u in ("usd", "device_s") if cost["learn"].get(u)), None)
+    learn_cost, theirs_cost = cost["learn"], cost["baseline_per_episode"]
+    unit = next((u for u in UNITS if learn_cost.get(u) and theirs_cost.get(u)), None)
     out: dict[str, Any] = {"episodes": None, "ci95": None, "against": against, "unit": unit}
     if unit is None:
-        nothing = not any(cost["learn"].get(k) for k in ("calls", "tokens_out", "wall_s"))
-        why = "nothing was spent on learning" if nothing else "no price and no device time known"
+        spent = any(learn_cost.get(k) for k in ("calls", "tokens_out", *UNITS))
+        why = "price and time are unknown" if spent else "nothing was spent on learning"
         return out | {"reason": why}
-    learn = float(cost["learn"][unit])
+    learn = float(learn_cost[unit])
     ours, theirs = (float(cost[k][unit]) for k in ("per_episode", "baseline_per_episode"))
     rate, rate0 = stats.mean(method), stats.mean(baseline)
     if not rate:

@@ -28,6 +28,8 @@ from .rollout import Slot, seed_of
 from .session import Session, bank_version, by_kind
 from .store import guarded
 
+WATCHED = ("step", "success", "reward", "loss", "skills")  # what progress shows of the metrics
+
 
 class Learning:
     """The LearnContext of one stage (see protocols.LearnContext). It holds no panel."""
@@ -56,7 +58,7 @@ class Learning:
         self.directory = session.run.path / self._root / stage
         with guarded(self.directory, session.run.path):
             self.directory.mkdir(parents=True, exist_ok=True)
-        self._tasks: list[Task] | None = None
+        self._groups: dict[str, list[Task]] | None = None
         self._calls: dict[tuple[str, int, str, int], int] = {}
         self._written = {
             _key(line)
@@ -70,14 +72,13 @@ class Learning:
         Each type is shuffled once per seed and stage and read on from step to step, so steps of
         equal `n` share no task until a type is used up.
         """
-        if self._tasks is None:
-            self._tasks = train_tasks(self.environment)
-        groups: dict[str, list[Task]] = {}
-        for task in self._tasks:
-            groups.setdefault(task.task_type, []).append(task)
-        kinds = sorted(groups)
-        for kind in kinds:
-            groups[kind].sort(key=lambda t: (seed_of(self.seed, self.stage, t.id), t.id))
+        if self._groups is None:
+            self._groups = {}
+            for task in train_tasks(self.environment):
+                self._groups.setdefault(task.task_type, []).append(task)
+            for group in self._groups.values():
+                group.sort(key=lambda t: (seed_of(self.seed, self.stage, t.id), t.id))
+        groups, kinds = self._groups, sorted(self._groups)
         # Types take turns over all steps together: position p belongs to type p % len(kinds).
         first = step * n
         out = []
@@ -153,8 +154,8 @@ class Learning:
         """Append a line to metrics.jsonl and show its figures."""
         line = {"stage": self.stage, "step": step, "skills": len(self.memory.skills()), **metrics}
         self._session.run.lines(f"{self._root}/metrics.jsonl").append(line)
-        shown = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
-        self._session.reporter.advance(0, step=step, **shown)
+        shown = {k: line[k] for k in WATCHED if isinstance(line.get(k), (int, float))}
+        self._session.reporter.advance(0, **shown)
 
     def snapshot(self, step: int) -> None:
         """Save the memory as skills/step_N.json."""

@@ -28,7 +28,7 @@ Cell = tuple[str, str]  # text, css class
 def write_report(run: RunDir, result: Mapping[str, Any]) -> Path:
     """Write report.html of a run; return its path."""
     banks = [run.load_json(f"learn/{seed}/skills/final.json") for seed in range(result["seeds"])]
-    bank = next((b for b in banks if b), {"skills": []})
+    bank: dict[str, Any] = next((b for b in banks if b), {"skills": []})
     episodes = _picked(run.read("episodes.jsonl"))
     run.write("report.html", page(result, bank["skills"], episodes))
     return run.path / "report.html"

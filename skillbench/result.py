@@ -21,7 +21,7 @@ no invalid episode they are equal. The JSON schema is schema/result.schema.json.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class Arm:
 
     def describe(self, draws: int) -> dict[str, Any]:
         """Scores, scores by task type, outcomes."""
-        kw = {"learned": self.learned, "draws": draws}
+        kw: Any = {"learned": self.learned, "draws": draws}
         lost = self.matrix(lambda line: line["success"], invalid=0.0)
         valid = self.matrix(lambda line: 1.0, invalid=0.0)
         score = self.matrix(lambda line: line["score"])
@@ -163,7 +163,7 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         b_episode, b_success = theirs.cost(spend["baseline"])
         b_cost = {"per_episode": b_episode, "per_success": b_success}
         result["baseline"] = {**theirs.describe(draws), "cost": b_cost}
-        kw = {"learned": learned, "draws": draws}
+        kw: Any = {"learned": learned, "draws": draws}
         result["delta"] = stats.paired(ours.success, theirs.success, **kw)
         result["delta"]["by_task_type"] = _by_type(ours, theirs, **kw)
         result["break_even"] = break_even(
@@ -246,7 +246,7 @@ def _style(session: Session) -> str:
     return session.run.load_json("manifest.json").get("style") or ""
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     value = round(sum(values) / len(values), 3) if values else 0
     return int(value) if value == int(value) else value
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .agent import Agent, parse
+from .agent import Agent, Transcript, parse
 from .errors import EnvironmentFault, PolicyError, SkillbenchError
 from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage
 
@@ -84,6 +84,7 @@ async def play(slots: Sequence[Slot], loop: Loop) -> list[Episode]:
     try:
         return list(await asyncio.gather(*tasks))
     finally:
+        asker.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -100,6 +101,10 @@ class Asker(Protocol):
         """One episode needs no more answers."""
         ...
 
+    def close(self) -> None:
+        """Nobody needs an answer any more; ask the policy nothing from here on."""
+        ...
+
 
 class Gather:
     """Hands over the requests of all live episodes as one batch."""
@@ -108,6 +113,7 @@ class Gather:
         self.policy, self.live, self.on_call = policy, live, on_call
         self.waiting: list[tuple[int, Request, asyncio.Future[Completion]]] = []
         self.flushing: asyncio.Task[None] | None = None
+        self.closed = False
 
     async def ask(self, index: int, request: Request) -> Completion:
         """Wait for the batch that holds this request."""
@@ -121,8 +127,16 @@ class Gather:
         self.live -= 1
         self._check()
 
+    def close(self) -> None:
+        """Drop what waits, and the call that may be in flight."""
+        self.closed = True
+        if self.flushing is not None:
+            self.flushing.cancel()
+
     def _check(self) -> None:
-        if self.waiting and len(self.waiting) >= self.live and self.flushing is None:
+        if self.closed or not self.waiting or self.flushing is not None:
+            return
+        if len(self.waiting) >= self.live:
             self.flushing = asyncio.ensure_future(self._flush())
 
     async def _flush(self) -> None:
@@ -165,6 +179,9 @@ class Stream:
 
     def leave(self) -> None:
         """Nobody waits for anybody here."""
+
+    def close(self) -> None:
+        """Requests in flight are cancelled with their episodes."""
 
 
 async def ask_policy(
@@ -230,10 +247,12 @@ async def _slot(index: int, slot: Slot, asker: Asker, loop: Loop) -> Episode:
             if episode.outcome != "invalid":
                 break
             spent = episode.usage  # what failed attempts cost was spent all the same
-    finally:
-        asker.leave()
-    if loop.on_episode is not None:
-        loop.on_episode(slot, episode, completions)
+        if loop.on_episode is not None:
+            loop.on_episode(slot, episode, completions)
+    except BaseException:
+        asker.close()  # this ends the whole call: no other episode may spend anything more
+        raise
+    asker.leave()
     return episode
 
 
@@ -293,7 +312,7 @@ class _Attempt:
         await self._environment("make", None)
         text, info = await self._environment("reset", None)
         self._see(text, info)
-        self.script = script = agent.begin(self.environment, loop.memory, slot.task)
+        self.script = script = self._begin()
         if loop.on_call is not None and script.context.usage.calls:
             loop.on_call("embedding", script.context.usage, "")
         limit = loop.max_steps or int(getattr(self.environment, "max_steps", 50))
@@ -319,6 +338,15 @@ class _Attempt:
             if ended is not None:
                 return ended
         return "success" if self.info.get("success") else "truncated"
+
+    def _begin(self) -> Transcript:
+        try:
+            return self.loop.agent.begin(self.environment, self.loop.memory, self.slot.task)
+        except SkillbenchError:
+            raise
+        except Exception as error:
+            # E.g. an embedding server that is down: the agent's fault, not the task's.
+            raise PolicyError(f"memory raised {type(error).__name__}: {error}") from error
 
     async def _act(self, completion: Completion, admissible: Any, shown: str) -> Outcome | None:
         """Do what the answer says; return the outcome if that ended the episode."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import panel as panels
-from .errors import UsageError
+from .errors import SkillbenchError, UsageError
 from .learn import learn_seed
 from .provenance import snapshot
 from .report import write_report
@@ -59,11 +59,16 @@ def execute(
     else:
         run = RunDir.create(Path(out or config["run"]["out"] or default_directory(config)), config)
     with run, guarded(run.path, run.path):
-        session = Session(config, registry, run, reporter or Reporter())
         try:
-            return _execute(session)
-        finally:
-            session.close()
+            session = Session(config, registry, run, reporter or Reporter())
+            try:
+                return _execute(session)
+            finally:
+                session.close()
+        except SkillbenchError:
+            if resume is None:
+                run.discard()  # a run that could not even begin leaves nothing to resume
+            raise
 
 
 def _execute(session: Session) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def _execute(session: Session) -> dict[str, Any]:
     panel = panels.load(session.environment, split, config["run"]["tasks"])
     _manifest(session, panel)
     session.notify("skillbench_run_start", run=session.info)
+    _check_stages(session)
     scoring = Scoring(session, panel)
     baseline = no_baseline(session) is None
     for seed in session.seeds:
@@ -108,6 +114,19 @@ def _manifest(session: Session, panel: panels.Panel) -> None:
     if session.stages:
         manifest["data"]["train"] = session.environment.fingerprint("train")
     session.run.write_json("manifest.json", manifest)
+
+
+def _check_stages(session: Session) -> None:
+    """Complain before anything is spent about a stage that needs weights it may change."""
+    entry = session.registry.policies[session.config["policy"]["name"]]
+    if entry.trainable:
+        return
+    for stage in session.stages:
+        if getattr(session.registry.trainers[stage].load(), "trains", False):
+            raise UsageError(
+                f"policy {session.policy_label!r} cannot be trained, and stage {stage!r} trains: "
+                f"choose a trainable policy, or use --set trainer.{stage}=false"
+            )
 
 
 def _unfit(session: Session) -> list[str]:

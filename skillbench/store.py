@@ -271,6 +271,17 @@ class RunDir:
         except (OSError, ValueError) as error:
             raise RunDirError(f"{path} cannot be read as JSON: {error}") from error
 
+    def discard(self) -> None:
+        """Remove a new run in which nothing has happened yet, so that its place is free again."""
+        names = ("config.toml", "manifest.json", "ledger.jsonl", "episodes.jsonl", ".lock")
+        found = list(self.path.iterdir())
+        if any(p.name not in names or (p.suffix == ".jsonl" and p.stat().st_size) for p in found):
+            return
+        for path in found:
+            path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
     def sync(self) -> None:
         """Force all appended lines onto the disk."""
         for lines in self._lines.values():

@@ -101,6 +101,16 @@ def test_errors_that_no_retry_can_mend_stop_the_run(toy: Any) -> None:
         run(toy, policy=Broken(None, {}))
 
 
+def test_after_a_fatal_error_nobody_is_asked_again(toy: Any) -> None:
+    def on_episode(slot: Any, episode: Any, answers: Any) -> None:
+        raise UsageError("stop here")
+
+    policy = toy.ToyPolicy(None, {})
+    with pytest.raises(UsageError, match="stop here"):
+        run(toy, 30, policy=policy, on_episode=on_episode)
+    assert [len(batch) for batch in policy.batches] == [30]
+
+
 def test_wrong_numbers_of_answers_are_a_fault(toy: Any) -> None:
     class Short(toy.ToyPolicy):
         async def generate(self, requests: Any) -> Any:

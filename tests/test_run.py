@@ -77,6 +77,31 @@ def test_a_stage_can_be_switched_off(execute: Any) -> None:
     assert {p["stage"] for p in result["curve"]} == {"toydistill"}
 
 
+def test_a_policy_that_cannot_be_trained_is_refused_before_anything_is_spent(
+    execute: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"trainer\.toytrain=false"):
+        execute("toyskill", "policy=stubborn")
+    assert not (tmp_path / "run").exists()  # the place is free again
+    result, _ = execute("toyskill", "policy=stubborn", "trainer.toytrain=false")
+    assert result["policy"] == "stubborn"
+
+
+def test_a_memory_that_crashes_makes_episodes_invalid(
+    toy: Any, execute: Any, monkeypatch: Any
+) -> None:
+    def context(self: Any, task: Any, history: Any, budget: int) -> Any:
+        if self.frozen and task.id == "test-003":
+            raise ConnectionError("the embedding server is down")
+        return toy.Context()
+
+    monkeypatch.setattr(toy.ToyMemory, "context", context)
+    result, place = execute("toybank")
+    assert result["outcomes"]["invalid"] == 1
+    bad = [e for e in lines(place / "episodes.jsonl") if e["outcome"] == "invalid"]
+    assert "embedding server is down" in bad[0]["error"]
+
+
 def test_invalid_episodes_are_counted_and_shown_but_not_ranked(execute: Any) -> None:
     result, _ = execute("base", "env.fault=reset", "env.fault_every=10", "score.retries=0")
     assert result["outcomes"]["invalid"] == 3

@@ -187,7 +187,7 @@ class ToyDistill:
                 context.memory.bank["red"] = Skill("red", "red: door 3", source_tasks=("test-001",))
             won = sum(e.success for e in episodes) / len(episodes)
             context.snapshot(step)
-            context.log(step, {"success": won, "episodes": len(episodes)})
+            context.log(step, {"success": won, "n": len(episodes)})
         context.shared["seen"] = len(context.memory.skills())
         return Checkpoint(context.directory)
 
@@ -195,10 +195,10 @@ class ToyDistill:
 class ToyTrain:
     """Stage two: learn doors as weights; checkpoints each step in its directory."""
 
-    ledger_phase = "rl"
+    ledger_phase, trains = "rl", True
 
     def fit(self, context: Any) -> Checkpoint:
-        assert "seen" in context.shared
+        assert "seen" in context.shared or context.config["alone"]
         state = context.directory / "state.json"
         first = 0
         if state.exists():
@@ -212,7 +212,7 @@ class ToyTrain:
                     context.policy.weights.setdefault(kind, door)
             context.spend("rl", "trainer", Usage(device_s=0.5))
             won = sum(e.success for e in episodes) / len(episodes)
-            context.log(step, {"success": won, "episodes": len(episodes)})
+            context.log(step, {"success": won, "n": len(episodes)})
             context.policy.save(context.directory)
             temporary = context.directory / "state.tmp"
             temporary.write_text(json.dumps({"step": step + 1}))
@@ -237,7 +237,9 @@ def skillbench_register_environments(register):
 @hookimpl
 def skillbench_register_policies(register):
     """The toy player."""
-    register("toy", "toy:ToyPolicy", trainable=True, defaults={"fail": "", "batching": "gather"})
+    defaults = {"fail": "", "batching": "gather"}
+    register("toy", "toy:ToyPolicy", trainable=True, defaults=defaults)
+    register("stubborn", "toy:ToyPolicy", defaults=defaults)
 
 
 @hookimpl
@@ -251,7 +253,7 @@ def skillbench_register_memories(register):
 def skillbench_register_trainers(register):
     """Two stages."""
     register("toydistill", "toy:ToyDistill", defaults={"steps": 2, "poison": False})
-    register("toytrain", "toy:ToyTrain", defaults={"steps": 3})
+    register("toytrain", "toy:ToyTrain", defaults={"steps": 3, "alone": False})
 
 
 @hookimpl
