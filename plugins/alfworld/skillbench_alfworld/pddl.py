@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from skillbench.errors import DataError
 
 from .game import NOWHERE, Game, Goal, Object, Receptacle
+from .goals import corrupt, kind_of, read_goal
 
 FACT = re.compile(r"\(\s*([\w@-]+)\s+([^\s()]+)(?:\s+([^\s()]+))?\s*\)")
 TASK = re.compile(r'"Your task is to: ((?:[^"\\]|\\.)*)"')
@@ -57,12 +58,6 @@ MODELLED = {
 }
 # Facts without any effect on texts, commands or goals.
 HARMLESS = {"wasinreceptacle", "checked", "examined", "full", "moveable", "isreceptacleobjectfull"}
-GOAL_WORDS = {
-    *("objecttype", "receptacletype", "inreceptacle", "holds", "istoggled", "toggleable"),
-    *("receptacleatlocation", "atlocation", "isclean", "ishot", "iscool", "issliced"),
-    *("cleanable", "heatable", "coolable", "sliceable"),
-}
-STATES = {"isclean": "clean", "ishot": "hot", "iscool": "cool"}
 KINDS = {
     "": "pick_and_place_simple",
     "clean": "pick_clean_then_place_in_recep",
@@ -100,14 +95,6 @@ def task_sentence(path: Path) -> str:
         raise corrupt(path, 'its grammar has no sentence "Your task is to: ..."')
     text = found[1].decode(errors="replace")
     return _unescape(_unescape(text)) if "\\" in text else text
-
-
-def corrupt(source: Any, why: str) -> DataError:
-    """The error for a file that cannot be played."""
-    return DataError(
-        f"corrupt game file {source}: {why}; delete it and run `skillbench data fetch alfworld` "
-        "to get the official one again"
-    )
 
 
 def parse_game(data: Any, *, id: str, source: Any = "(memory)") -> Game:
@@ -170,7 +157,7 @@ def _build(
         raise ValueError("no receptacles")
     receptacles = tuple(
         Receptacle(
-            names[r], _kind(types.get(r, r)), places[standing[r]], r in openable, r in opened
+            names[r], kind_of(types.get(r, r)), places[standing[r]], r in openable, r in opened
         )
         for r in receptacle_ids
     )
@@ -199,7 +186,7 @@ def _build(
     objects = tuple(
         Object(
             name=names[o],
-            type=_kind(kinds.get(o, o)),
+            type=kind_of(kinds.get(o, o)),
             inside=tuple(sorted(inside[o])),
             place=at[o][0] if at[o] else NOWHERE,
             also_at=tuple(sorted(at[o][1:])),
@@ -222,7 +209,7 @@ def _build(
         task=text.task,
         receptacles=receptacles,
         objects=objects,
-        can_contain=frozenset((_kind(r), _kind(o)) for r, o in facts.get("cancontain", ())),
+        can_contain=frozenset((kind_of(r), kind_of(o)) for r, o in facts.get("cancontain", ())),
         goal=goal,
         start=places[agent[0][1]],
         verb=text.verb,
@@ -230,11 +217,6 @@ def _build(
         help=text.help,
         place_names=place_names,
     )
-
-
-def _kind(text: str) -> str:
-    """ "alarmclocktype" or "alarmclock_bar_..." as "alarmclock"."""
-    return text.removesuffix("type") if text.endswith("type") else text.split("_bar_", 1)[0]
 
 
 def demangle(ids: set[str]) -> dict[str, str]:
@@ -288,68 +270,3 @@ def _help(grammar: str) -> str:
 
 def _unescape(text: str) -> str:
     return json.loads(f'"{text}"') if "\\" in text else text
-
-
-# ---------------------------------------------------------------------- goal
-
-
-def read_goal(text: str, source: Any = "(memory)") -> Goal:
-    """Compile `(:goal ...)`. Raises DataError for a goal of none of the known shapes."""
-    atoms = list(_atoms(_parse(text, source), source))
-    of: defaultdict[str, list[list[str]]] = defaultdict(list)
-    for atom in atoms:
-        of[atom[0]].append(atom[1:])
-    try:
-        if set(of) - GOAL_WORDS:
-            raise ValueError("unknown predicate")
-        kinds = {var: _kind(kind) for var, kind in of["objecttype"]}
-        if of["holds"]:
-            lamp, held = of["istoggled"][0][0], of["holds"][0][1]
-            return Goal("look", kinds[held], lamp=kinds[lamp])
-        (home,) = {_kind(kind) for _, kind in of["receptacletype"]}
-        things = {var for var, _ in of["inreceptacle"]}
-        (thing,) = {kinds[var] for var in things}
-        states = {STATES[p] for p in STATES if of[p]}
-        if len(states) > 1 or of["istoggled"]:
-            raise ValueError("unknown shape")
-        state = states.pop() if states else ""
-        return Goal("place", thing, home, "", state, len(things), bool(of["issliced"]))
-    except (KeyError, IndexError, ValueError):
-        raise DataError(
-            f"game file {source} has a goal of none of the six known kinds: "
-            f"{' '.join(text.split())[:300]}; play it with --set env.engine=textworld"
-        ) from None
-
-
-def _parse(text: str, source: Any) -> list[Any]:
-    """Read the first s-expression of `text` as nested lists of lower-case words."""
-    stack: list[list[Any]] = [[]]
-    for token in re.findall(r"[()]|[^\s()]+", text.lower()):
-        if token == "(":
-            stack.append([])
-        elif token == ")":
-            done = stack.pop()
-            if not stack:
-                break
-            stack[-1].append(done)
-            if len(stack) == 1:
-                return done
-        else:
-            stack[-1].append(token)
-    raise corrupt(source, "its goal has unbalanced parentheses")
-
-
-def _atoms(node: list[Any], source: Any) -> Iterator[list[str]]:
-    """Flatten a conjunction under existential quantifiers into its atoms."""
-    head = node[0] if node else ""
-    if head in (":goal", "and"):
-        for child in node[1:]:
-            yield from _atoms(child, source)
-    elif head == "exists":
-        yield from _atoms(node[2], source)
-    elif head == "not" and node[1:] and node[1][:1] == ["="]:
-        return  # two different things: counted by their variables
-    elif head in ("not", "or", "forall", "imply", "when"):
-        yield [f"({head})", ""]
-    elif node:
-        yield node

@@ -9,8 +9,9 @@ from skillbench_alfworld.engine import World, replays
 from skillbench_alfworld.export import export_game, goal_text, problem_text
 from skillbench_alfworld.game import Game, Goal
 from skillbench_alfworld.generator import generate
+from skillbench_alfworld.goals import read_goal
 from skillbench_alfworld.oracle import plan
-from skillbench_alfworld.pddl import demangle, parse_game, read_game, read_goal, task_sentence
+from skillbench_alfworld.pddl import demangle, parse_game, read_game, task_sentence
 
 from skillbench.errors import DataError
 
