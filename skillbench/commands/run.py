@@ -74,10 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
             resume=directory if resuming else None,
             reporter=reporter,
         )
-    except BaseException as error:
+    except (KeyboardInterrupt, SkillbenchError) as error:
+        told = _with_hint(error, directory)
+        if told is error:
+            raise
+        raise told from error
+    finally:
         reporter.finish()
-        raise _with_hint(error, directory) from error
-    reporter.finish()
     if arguments.json:
         json.dump(result, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -156,8 +159,7 @@ def _with_hint(error: BaseException, directory: Path) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
         return KeyboardInterrupt(hint)
     if isinstance(error, SkillbenchError) and not isinstance(error, UsageError | RunDirError):
-        told = type(error)(f"{error}\n{hint}")
-        return told
+        return type(error)(f"{error}\n{hint}")
     return error
 
 
