@@ -13,8 +13,9 @@ code gives a single row its raw return instead (mean 0, deviation 1); `singleton
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 STD_EPS = 1e-6  # verl's constant; TRL adds 1e-4
 
@@ -59,7 +60,7 @@ def rloo(
     return [n / (n - 1) * (r - mean) for r in returns]
 
 
-ESTIMATORS = {"grpo": grpo, "rloo": rloo}
+ESTIMATORS: dict[str, Callable[..., list[float]]] = {"grpo": grpo, "rloo": rloo}
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,14 @@ def by_group(
     *,
     estimator: str = "grpo",
     sizes: Sequence[Sequence[int]] | None = None,
-    **options: object,
+    **options: Any,
 ) -> Advantages:
-    """Apply an estimator to each group; a group without any difference gets zeros and is counted."""
+    """Apply an estimator to each group; one without any difference gets zeros and is counted."""
     function = ESTIMATORS[estimator]
     values, kept = [], 0
     for g, returns in enumerate(groups):
         counts = sizes[g] if sizes is not None else None
-        row = function(returns, sizes=counts, **options) if returns else []  # type: ignore[operator]
+        row = function(returns, sizes=counts, **options) if returns else []
         spread = max(returns) - min(returns) if returns else 0.0
         alone = len(returns) == 1 and any(row)  # only under singleton="published"
         if spread < 1e-9 and not alone:
@@ -94,9 +95,7 @@ def by_group(
     return Advantages(tuple(values), kept, len(groups) - kept)
 
 
-def _weights(
-    returns: Sequence[float], sizes: Sequence[int] | None, stats: str
-) -> list[int]:
+def _weights(returns: Sequence[float], sizes: Sequence[int] | None, stats: str) -> list[int]:
     if stats == "episodes":
         return [1] * len(returns)
     if stats != "rows":

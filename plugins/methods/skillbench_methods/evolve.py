@@ -1,8 +1,8 @@
 """The bank co-evolves with the policy: what recent *train* failures teach, a little at a time.
 
-The paper's rule (SkillRL, arXiv:2602.08234, section 3.3), on train episodes: for each task type whose
-success rate since the last look is below the threshold, failures are taken in turn from the worst
-type to the best (round robin), the teacher says what the bank does not cover yet (at most
+The paper's rule (SkillRL, arXiv:2602.08234, section 3.3), on train episodes: for each task type
+whose success rate since the last look is below the threshold, failures are taken in turn from the
+worst type to the best (round robin), the teacher says what the bank does not cover yet (at most
 `evolve.max_new` new skills) and which entries to refine, and the memory prunes what measurably
 does not help. The published code looks at *validation* failures, in file order, and adds at most
 three skills in a whole run (reference: its issues 8 and 28); neither is reproduced.
@@ -19,7 +19,12 @@ from typing import Any
 from skillbench.records import TOKEN_FIELDS, Episode, Update, episode_from_json, to_json
 
 DEFAULTS: dict[str, Any] = {
-    "enabled": True, "every": 2, "threshold": 0.4, "max_new": 3, "failures": 10, "prune": True,
+    "enabled": True,
+    "every": 2,
+    "threshold": 0.4,
+    "max_new": 3,
+    "failures": 10,
+    "prune": True,
 }
 
 
@@ -125,9 +130,7 @@ class _Capped:
 
     def refine(self, failures: Any, skills: Any, *, max_new: int, step: int = 0) -> Any:
         """As the teacher does, under the smaller of the two caps."""
-        return self.teacher.refine(
-            failures, skills, max_new=min(max_new, self.max_new), step=step
-        )
+        return self.teacher.refine(failures, skills, max_new=min(max_new, self.max_new), step=step)
 
 
 def _light(episode: Episode) -> Episode:

@@ -1,4 +1,4 @@
-"""Stage "experience": let the policy play train tasks, and distill the first bank from what happened.
+"""Stage "experience": the policy plays train tasks, and what happened becomes the first bank.
 
 Nothing is shown to the policy (the bank does not exist yet), successes and failures are both kept,
 and the teacher turns them into skills and lessons (SkillRL, arXiv:2602.08234, section 3.1). Weights

@@ -9,8 +9,8 @@ whose rewards are all equal carry no gradient: they are dropped and counted. Wit
 per iteration training is exactly on-policy. What is scored at the end is the last iteration,
 whatever the curve did.
 
-Paper: SkillRL (arXiv:2602.08234, section 3.3); GRPO: arXiv:2402.03300. Differences from the released
-code: a transcript is one row, not one row per step; statistics are over trajectories
+Paper: SkillRL (arXiv:2602.08234, section 3.3); GRPO: arXiv:2402.03300. Differences from the
+released code: a transcript is one row, not one row per step; statistics are over trajectories
 (`advantage_stats="rows"` for the published ones); the penalty is on the episode, not on the step's
 row; rows are never duplicated to fill a batch.
 
@@ -76,7 +76,7 @@ class Grpo:
     estimator = ""  # a subclass may fix it
 
     def fit(self, context: LearnContext) -> Checkpoint:
-        """Learn for the configured iterations, going on from the last checkpoint if there is one."""
+        """Learn for the configured iterations; go on from the last checkpoint if there is one."""
         config = {**DEFAULTS, **context.config}
         if not getattr(context.policy, "trainable", False):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""One small policy-gradient loop over rows: torch, and accelerate where there is more than one rank.
+"""One small policy-gradient loop over rows: torch, and accelerate where there are several ranks.
 
 A step is: rows sorted by length into micro-batches of a token budget; for each, log-probabilities
 at sampled positions, clipped loss, backward; then one clip and one AdamW step. Losses are sums
@@ -13,11 +13,10 @@ trained at, shows there, and above `logp_limit` it is an error instead of a bad 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import torch
 
 from skillbench.errors import SkillbenchError
 
+from . import optimizer_state
 from .rows import Row, micro_batches
 from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
 
@@ -213,8 +213,13 @@ class RowTrainer:
         self.model.train()
         sampled = self.config["old_logprobs"] == "sampler"
         tokens = sum(r.trained for r in rows)
-        weights = token_weights(rows, self.config["loss_agg"], tokens=tokens, sequences=len(rows),
-                                norm_tokens=int(self.config["norm_tokens"]))
+        weights = token_weights(
+            rows,
+            self.config["loss_agg"],
+            tokens=tokens,
+            sequences=len(rows),
+            norm_tokens=int(self.config["norm_tokens"]),
+        )
         total = 0.0
         for batch, _ in self._batches(rows, weights):
             logps, _ = self.scorer(batch.input_ids, batch.where, batch.targets)
@@ -266,8 +271,7 @@ class RowTrainer:
         """Micro-batches with the indices of their rows; every rank gets the same number."""
         groups = micro_batches(rows, int(self.config["micro_tokens"]))
         out = [
-            (collate([rows[i] for i in g], [weights[i] for i in g], self.device), g)
-            for g in groups
+            (collate([rows[i] for i in g], [weights[i] for i in g], self.device), g) for g in groups
         ]
         for _ in range(int(self._max(len(out))) - len(out)):
             dummy = Row((0,), (0,), (1,), (0.0,), (0.0,))
@@ -325,43 +329,13 @@ class RowTrainer:
         tensor = torch.tensor(float(value), device=self.device, dtype=torch.float64)
         return float(self.accelerator.reduce(tensor, reduction=how))
 
-    # ------------------------------------------------------------------ state on disk
-
     def save(self, directory: Path) -> None:
         """Write the optimiser's moments as safetensors and its step count as JSON."""
-        from safetensors.torch import save_file
-
-        directory.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Any] = {}
-        counts: dict[str, float] = {}
-        for name, p in zip(self._names, self._params()):
-            state = self.optimizer.state.get(p)
-            if state:
-                tensors[name + "/exp_avg"] = state["exp_avg"].contiguous()
-                tensors[name + "/exp_avg_sq"] = state["exp_avg_sq"].contiguous()
-                counts[name] = float(state["step"])
-        save_file(tensors, str(directory / "optimizer.safetensors"))
-        (directory / "optimizer.json").write_text(
-            json.dumps({"steps": self.steps, "counts": counts})
-        )
+        optimizer_state.save(self.optimizer, self._names, self.steps, directory)
 
     def load(self, directory: Path) -> None:
         """Read them back; the model must already hold the matching weights."""
-        from safetensors.torch import load_file
-
-        meta = json.loads((directory / "optimizer.json").read_text())
-        tensors = load_file(str(directory / "optimizer.safetensors"))
-        self.steps = int(meta["steps"])
-        for name, p in zip(self._names, self._params()):
-            if name in meta["counts"]:
-                self.optimizer.state[p] = {
-                    "step": torch.tensor(meta["counts"][name], dtype=torch.float32),
-                    "exp_avg": tensors[name + "/exp_avg"].to(p.device),
-                    "exp_avg_sq": tensors[name + "/exp_avg_sq"].to(p.device),
-                }
-
-    def _params(self) -> Iterable[Any]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.steps = optimizer_state.load(self.optimizer, self._names, directory)
 
 
 def _kept(row: Row) -> list[float]:
@@ -369,7 +343,7 @@ def _kept(row: Row) -> list[float]:
 
 
 def _accelerator() -> Any:
-    """An Accelerator when this process is one of several (accelerate launch, torchrun), else None."""
+    """An Accelerator where this process is one of several (accelerate launch, torchrun)."""
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
         return None
     from accelerate import Accelerator

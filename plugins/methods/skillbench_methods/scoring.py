@@ -18,8 +18,13 @@ from torch.utils.checkpoint import checkpoint
 from .rows import Row
 
 # Models whose head does more than one matrix product are scored through their own forward.
-_HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier",
-                "output_multiplier")
+_HEAD_EXTRAS = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_multiplier",
+)
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Batch:
 
 
 def collate(rows: Sequence[Row], weights: Sequence[float], device: Any, pad: int = 0) -> Batch:
-    """Build the tensors of one micro-batch; `weights` is the loss weight of one token of each row."""
+    """Build the tensors of one micro-batch; `weights` is what one token of each row weighs."""
     width = max(r.length for r in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     where: list[int] = []
@@ -83,7 +88,7 @@ class Scorer(nn.Module):
         self.chunk = chunk
 
     def forward(self, input_ids: Any, where: Any, targets: Any) -> tuple[Any, Any]:
-        """Return (log-probabilities (N,), entropies (N,)) in float32 at the sampling temperature."""
+        """Return log-probabilities and entropies, (N,) each, in float32 at the temperature."""
         core = _unwrap_peft(self.model)
         config = core.config.get_text_config()
         extras = any(getattr(config, name, None) not in (None, 1, 1.0) for name in _HEAD_EXTRAS)
@@ -124,7 +129,7 @@ def policy_loss(
     clip_high: float = 0.2,
     dual_clip: float = 0.0,
 ) -> tuple[Any, Any]:
-    """Clipped policy-gradient loss of each token (PPO, arXiv:1707.06347) and whether it was clipped.
+    """Clipped policy-gradient loss of each token (PPO, arXiv:1707.06347), and where it clipped.
 
     `dual_clip` > 0 bounds the loss of tokens with a negative advantage at `-dual_clip * A`
     (arXiv:1912.09729; verl uses 3).
@@ -145,8 +150,9 @@ def k3(logps: Any, reference: Any) -> Any:
     return (torch.exp(d) - d - 1).clamp(-10.0, 10.0)
 
 
-def token_weights(rows: Sequence[Row], loss_agg: str, *, tokens: int, sequences: int,
-                  norm_tokens: int = 0) -> list[float]:
+def token_weights(
+    rows: Sequence[Row], loss_agg: str, *, tokens: int, sequences: int, norm_tokens: int = 0
+) -> list[float]:
     """What one sampled token of each row weighs, so that a sum over micro-batches is the loss.
 
     "token-mean" (TRL "dapo"): 1 / all sampled tokens of the optimiser step. "seq-mean" (TRL

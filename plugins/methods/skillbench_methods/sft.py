@@ -1,7 +1,7 @@
 """Stage "sft": cold start on demonstrations that were made with the new bank in the prompt.
 
-The paper lets the teacher write demonstrations that nobody plays (SkillRL, arXiv:2602.08234, appendix
-C). Here every demonstration is a train episode that the environment counted as solved:
+The paper lets the teacher write demonstrations that nobody plays (SkillRL, arXiv:2602.08234,
+appendix C). Here every demonstration is a train episode that the environment counted as solved:
 `source="rejection"` lets the policy itself play with the skills shown and keeps what succeeded
 (shortest first, spread over the task types); `source="expert"` lets the environment's expert play
 in the same prompts. Loss is on the policy's own tokens of a whole transcript; what the environment

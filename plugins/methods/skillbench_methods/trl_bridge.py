@@ -11,10 +11,13 @@ the policy goes on with the model that it was given.
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def supervised(
@@ -96,16 +99,25 @@ def supervised(
 @contextlib.contextmanager
 def _as_it_was(model: Any) -> Iterator[None]:
     """Undo what TRL and transformers' Trainer change on a model besides its weights."""
+    from transformers.utils import logging
+
     core = model.get_base_model() if hasattr(model, "get_base_model") else model
     own = core.__dict__.get("forward")
-    pad, training = core.config.get_text_config().pad_token_id, model.training
+    config = core.config.get_text_config()
+    tokens = {n: getattr(config, n, None) for n in _TOKENS}
+    generation = copy.deepcopy(core.generation_config)
+    training, verbosity = model.training, logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if own is None:
             core.__dict__.pop("forward", None)
         else:
             core.forward = own
-        core.config.get_text_config().pad_token_id = pad
+        for name, value in tokens.items():
+            setattr(config, name, value)
+        core.generation_config = generation
         model.zero_grad(set_to_none=True)
         model.train(training)

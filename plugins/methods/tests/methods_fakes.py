@@ -41,12 +41,14 @@ def seed_of(*parts: Any) -> int:
 
 
 def tiny_tokenizer() -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     vocab = {w: i for i, w in enumerate(SPECIAL + WORDS)}
     raw = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tags = Regex(r"</?think>|</?action>|<\|im_start\|>|<\|im_end\|>")
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(tags, "isolated")])
     return PreTrainedTokenizerFast(
         tokenizer_object=raw, unk_token="<unk>", pad_token="<pad>", eos_token="<|im_end|>",
         chat_template=TEMPLATE,
@@ -109,32 +111,37 @@ class TinyPolicy:
         pass
 
     async def generate(self, requests: list[Request]) -> list[Completion]:
-        return [self._one(r) for r in requests]
-
-    def _one(self, request: Request) -> Completion:
+        """Sample all requests together, right-padded, without a cache."""
         import torch
 
-        text = self._tokenizer.apply_chat_template(
-            list(request.messages), tokenize=False, add_generation_prompt=True)
-        prompt = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        generator = torch.Generator().manual_seed(request.params.seed)
-        ids: list[int] = []
-        logprobs: list[float] = []
-        with torch.no_grad():
-            while len(ids) < request.params.max_tokens:
-                logits = self._model(input_ids=torch.tensor([prompt + ids])).logits[0, -1]
-                logp = torch.log_softmax(logits / request.params.temperature, -1)
-                token = int(torch.multinomial(logp.exp(), 1, generator=generator))
-                ids.append(token)
-                logprobs.append(float(logp[token]))
-                if token == 3:
-                    break
-        body = ids[:-1] if ids[-1] == 3 else ids
-        return Completion(
-            text=" ".join(self._tokenizer.convert_ids_to_tokens(body)),
-            usage=Usage(input_tokens=len(prompt), output_tokens=len(ids), calls=1),
-            token_ids=tuple(ids), logprobs=tuple(logprobs), prompt_ids=tuple(prompt),
-        )
+        texts = [self._tokenizer.apply_chat_template(
+            list(r.messages), tokenize=False, add_generation_prompt=True) for r in requests]
+        prompts = [self._tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
+        generators = [torch.Generator().manual_seed(r.params.seed) for r in requests]
+        ids: list[list[int]] = [[] for _ in requests]
+        logprobs: list[list[float]] = [[] for _ in requests]
+        while live := [i for i, r in enumerate(requests)
+                       if len(ids[i]) < r.params.max_tokens and ids[i][-1:] != [3]]:
+            rows = [prompts[i] + ids[i] for i in live]
+            width = max(map(len, rows))
+            with torch.no_grad():
+                logits = self._model(
+                    input_ids=torch.tensor([r + [0] * (width - len(r)) for r in rows])).logits
+            for k, i in enumerate(live):
+                logp = torch.log_softmax(
+                    logits[k, len(rows[k]) - 1] / requests[i].params.temperature, -1)
+                token = int(torch.multinomial(logp.exp(), 1, generator=generators[i]))
+                ids[i].append(token)
+                logprobs[i].append(float(logp[token]))
+        return [
+            Completion(
+                text=" ".join(self._tokenizer.convert_ids_to_tokens(
+                    ids[i][:-1] if ids[i][-1] == 3 else ids[i])),
+                usage=Usage(input_tokens=len(prompts[i]), output_tokens=len(ids[i]), calls=1),
+                token_ids=tuple(ids[i]), logprobs=tuple(logprobs[i]),
+                prompt_ids=tuple(prompts[i]))
+            for i in range(len(requests))
+        ]
 
 
 COLOURS = ("red", "blue", "green")
@@ -263,38 +270,36 @@ class TinyContext:
             raise KeyboardInterrupt
         self.rollouts += 1
         memory, policy = memory or self.memory, policy or self.policy
+        slots = [(t, r) for t in tasks for r in range(repeats)]
+        seeds = [seed_of(self.seed, phase, step, t.id, r) for t, r in slots]
+        shown = [memory.context(t, (), 99) for t, _ in slots]
+        messages = [[{"role": "system", "content": c.text}] if c.text else [] for c in shown]
+        seen = [t.goal for t, _ in slots]
+        steps: list[list[Step]] = [[] for _ in slots]
+        won = [False] * len(slots)
+        for turn in range(self.environment.max_steps):
+            live = [i for i in range(len(slots)) if not won[i]]
+            for i in live:
+                messages[i].append({"role": "user", "content": seen[i]})
+            asked = [
+                Request(f"{phase}-{step}-{slots[i][0].id}-{slots[i][1]}", turn, tuple(messages[i]),
+                        SamplingParams(1.0, 1.0, 4, seed=seed_of(seeds[i], turn)), task=slots[i][0])
+                for i in live
+            ]
+            for i, done in zip(live, asyncio.run(policy.generate(asked)) if asked else ()):
+                word = done.text.split("<action>")[-1].split("</action>")[0].strip()
+                won[i] = word.split()[:1] == [slots[i][0].task_type]
+                messages[i].append({"role": "assistant", "content": done.text})
+                steps[i].append(Step(seen[i], done.text, word, float(won[i]), bool(word),
+                                     done.prompt_ids if tokens else None,
+                                     done.token_ids if tokens else None,
+                                     done.logprobs if tokens else None))
+                seen[i] = "right" if won[i] else "wrong"
         return [
-            self._play(t, r, phase, step, memory, policy, tokens)
-            for t in tasks for r in range(repeats)
+            Episode(task, seeds[i], "success" if won[i] else "truncated", won[i], tuple(steps[i]),
+                    float(won[i]), seen[i], shown[i].skill_ids, system=shown[i].text)
+            for i, (task, _) in enumerate(slots)
         ]
-
-    def _play(self, task: Task, repeat: int, phase: str, step: int, memory: Any, policy: Any,
-              tokens: bool) -> Episode:
-        seed = seed_of(self.seed, phase, step, task.id, repeat)
-        shown = memory.context(task, (), 99)
-        messages: list[dict[str, str]] = []
-        if shown.text:
-            messages.append({"role": "system", "content": shown.text})
-        observation = task.goal
-        steps: list[Step] = []
-        success = False
-        for i in range(self.environment.max_steps):
-            messages.append({"role": "user", "content": observation})
-            request = Request(f"{phase}-{step}-{task.id}-{repeat}", i, tuple(messages),
-                              SamplingParams(1.0, 1.0, 4, seed=seed_of(seed, i)), task=task)
-            done = asyncio.run(policy.generate([request]))[0]
-            word = done.text.split("<action>")[-1].split("</action>")[0].strip()
-            success = word.split()[:1] == [task.task_type]
-            messages.append({"role": "assistant", "content": done.text})
-            steps.append(Step(observation, done.text, word, float(success), bool(word),
-                              done.prompt_ids if tokens else None,
-                              done.token_ids if tokens else None,
-                              done.logprobs if tokens else None))
-            observation = "right" if success else "wrong"
-            if success:
-                break
-        return Episode(task, seed, "success" if success else "truncated", success, tuple(steps),
-                       float(success), observation, shown.skill_ids, system=shown.text)
 
     def spend(self, phase: str, role: str, usage: Usage, *, model: str = "") -> None:
         self.spent.append((phase, role, usage))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from skillbench.records import Episode, Step, Task
 from skillbench_methods.advantages import by_group, grpo, rloo
 from skillbench_methods.grpo import DEFAULTS, reward, training_rows
 from skillbench_methods.rows import episode_rows, micro_batches
+
+from skillbench.records import Episode, Step, Task
 
 TASK = Task("train-1", "tiny", "train", "red", "seek red")
 

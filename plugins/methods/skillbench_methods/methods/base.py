@@ -1,4 +1,4 @@
-"""base: the policy as it is. No memory, no learning; what every other method is measured against."""
+"""base: the policy as it is. No memory, no learning; every other method is measured against it."""
 
 from __future__ import annotations
 

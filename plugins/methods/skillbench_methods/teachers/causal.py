@@ -7,15 +7,16 @@ It reads episodes through the environment's vocabulary (`Environment.causal()`),
 - `phrase(key, slots)` -> the fields of a Skill, or None where there is nothing to say;
 - optional `RANKED = {key: (slot, ...)}`: the slots for the best, second best, ... value.
 
-An entry needs `min_support` distinct train tasks that speak for it: solved ones that acted so and
-failed ones that did not. Where both ways were seen, acting so must have solved no less (`min_lift`).
+An entry needs `min_support` distinct train tasks that speak for it: solved ones that acted so
+and failed ones that did not. Where both ways were seen, acting so must have solved no less
+(`min_lift`).
 Where there is no vocabulary, what solved episodes have in common is their backward causal chain
 (chain.py), and the entry of a task type is that plan. `form="trajectories"` makes entries of whole
 solved episodes without instance numbers: the "raw trajectories instead of skills" ablation of
 SkillRL (arXiv:2602.08234, table 3).
 
-The teacher keeps no state: `refine` reads earlier counts from the entries' `meta`, so that a resumed
-run learns what an uninterrupted one would have.
+The teacher keeps no state: `refine` reads earlier counts from the entries' `meta`, so that a
+resumed run learns what an uninterrupted one would have.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Causal:
     def refine(
         self, failures: Sequence[Episode], skills: Sequence[Skill], *, max_new: int, step: int = 0
     ) -> tuple[list[Skill], list[Skill]]:
-        """What failures teach that `skills` do not say yet, and entries whose counts now say else."""
+        """What failures teach that `skills` do not say, and entries whose counts now say else."""
         if self.config["form"] == "trajectories" or self.vocabulary is None:
             return [], []  # only what solved a task can be told, and a failure solved nothing
         mine = [s for s in skills if s.meta.get("key")]
@@ -116,8 +117,11 @@ class Causal:
                 seen.tasks | set(old[0].source_tasks),
             )
             fresh = [s for s in self._world(merged, goals, step) if s.principle not in texts]
-            stale = [s for s in old if s.principle not in {
-                t.principle for t in self._world(merged, goals, step)}]
+            stale = [
+                s
+                for s in old
+                if s.principle not in {t.principle for t in self._world(merged, goals, step)}
+            ]
             refined += [dataclasses.replace(f, parent=s.id) for f, s in zip(fresh, stale)]
         new = [(w, s) for w, s in new if s.principle not in texts]
         new.sort(key=lambda pair: (pair[0], pair[1].principle))

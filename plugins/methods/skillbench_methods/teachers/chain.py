@@ -1,10 +1,10 @@
 """Backward causal chaining: which steps of a solved episode brought the solution about.
 
 SkillRL (arXiv:2602.08234; its memory prompts) asks a language model to start at the last step of a
-success, find the nearest earlier step that produced its precondition, drop what lies between, and go
-on from there. For environments whose actions name what they touch this needs no model: a step's
+success, find the nearest earlier step that produced its precondition, drop what lies between, and
+go on from there. For environments whose actions name what they touch this needs no model: a step's
 preconditions were made by earlier steps that touched the same entities, and of two equal steps the
-nearer one did it. Exploration that led nowhere shares no entity with what came after, and falls out.
+nearer one did it. Exploration that led nowhere shares no entity with what came after: it falls out.
 
 A vocabulary (`Environment.causal()`) says how actions read; `Plain` does for environments without.
 """
@@ -110,7 +110,6 @@ def common_plan(episodes: Sequence[Episode], parser: Parser, share: float = 0.6)
         actions = chain_of(e, parser)
         events = [parser.parse(a) for a in actions]
         verbs = tuple(event.verb for event in events)
-        # Looking twice at the same kind of place is one step of a plan.
         chains.append((verbs, actions, events))
     if not chains:
         return []

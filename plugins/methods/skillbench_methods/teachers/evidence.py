@@ -21,7 +21,7 @@ Slots = tuple[tuple[str, str], ...]
 
 @dataclass
 class Tally:
-    """For one (key, slots): episodes [failed, solved] with and without, and tasks that speak for it."""
+    """For one (key, slots): episodes [failed, solved] with and without; tasks that speak for it."""
 
     key: str
     slots: Slots
@@ -78,8 +78,10 @@ def facts_of(vocabulary: Any, episode: Episode) -> list[tuple[str, bool, Slots]]
     return out
 
 
-def gather(vocabulary: Any, episodes: Sequence[Episode], known_world: Iterable[str] = ()) -> Evidence:
-    """Count the facts of episodes. `known_world`: keys known to be sightings whatever is seen here."""
+def gather(
+    vocabulary: Any, episodes: Sequence[Episode], known_world: Iterable[str] = ()
+) -> Evidence:
+    """Count the facts of episodes. Keys in `known_world` are sightings, whatever is seen here."""
     told = [(e, facts_of(vocabulary, e)) for e in episodes]
     acted = {key for _, facts in told for key, good, _ in facts if not good} - set(known_world)
     # A key without slots says nothing about the world.
@@ -115,4 +117,3 @@ def first_slot(vocabulary: Any, key: str, slots: Slots) -> str:
     """The slot whose values compete: the vocabulary's word, else the last one."""
     ranked = getattr(vocabulary, "RANKED", {}).get(key)
     return ranked[0] if ranked else slots[-1][0]
-

@@ -24,6 +24,7 @@ from skillbench.records import Episode, Skill, Usage
 
 from . import OPENAI
 from .causal import Causal
+from .excerpts import render, spread
 from .schema import check
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -100,8 +101,14 @@ class OpenAI:
 
         answer = self._ask("evolve", prompt, "refine.schema.json", extra)
         new = [
-            self._skill(i, "task_type" if i["task_type"] else "general", i["task_type"], tasks, step)
-            for i in answer["new"][:max_new]
+            self._skill(
+                item,
+                "task_type" if item["task_type"] else "general",
+                item["task_type"],
+                tasks,
+                step,
+            )
+            for item in answer["new"][:max_new]
         ]
         refined = []
         for item in answer["refined"]:
@@ -113,7 +120,12 @@ class OpenAI:
     # ------------------------------------------------------------------ asking
 
     def _ask_skills(
-        self, kind: str, episodes: Sequence[Episode], step: int, *, count: int,
+        self,
+        kind: str,
+        episodes: Sequence[Episode],
+        step: int,
+        *,
+        count: int,
         task_type: str | None = None,
     ) -> list[Skill]:
         shown = spread(episodes, int(self.config["examples"]))
@@ -131,8 +143,13 @@ class OpenAI:
         ]
 
     def _skill(
-        self, item: Mapping[str, str], kind: str, task_type: str | None, tasks: tuple[str, ...],
-        step: int, parent: str | None = None,
+        self,
+        item: Mapping[str, str],
+        kind: str,
+        task_type: str | None,
+        tasks: tuple[str, ...],
+        step: int,
+        parent: str | None = None,
     ) -> Skill:
         return Skill(
             title=item["title"].strip(),
@@ -187,8 +204,8 @@ class OpenAI:
         except openai.OpenAIError as error:
             raise TeacherError(
                 f"teacher {self.author} cannot be asked: {type(error).__name__}: "
-                f"{_without_key(str(error))}; check OPENAI_BASE_URL, OPENAI_API_KEY and the model's "
-                "name, or use --teacher causal"
+                f"{_without_key(str(error))}; check OPENAI_BASE_URL, OPENAI_API_KEY and the "
+                "model's name, or use --teacher causal"
             ) from None
         except (ValueError, TypeError, AttributeError) as error:
             raise TeacherError(
@@ -246,51 +263,6 @@ class OpenAI:
         return "\n\n".join(
             render(e, i + 1, int(self.config["steps"])) for i, e in enumerate(episodes)
         )
-
-
-def spread(episodes: Sequence[Episode], n: int) -> list[Episode]:
-    """Up to `n` episodes: task types in turn, solved and failed in turn, tasks before repeats."""
-    queues: list[list[Episode]] = []
-    for task_type in sorted({e.task.task_type for e in episodes}):
-        mine = [e for e in episodes if e.task.task_type == task_type]
-        solved = _tasks_first([e for e in mine if e.success])
-        failed = _tasks_first([e for e in mine if not e.success])
-        queue = []
-        for i in range(max(len(solved), len(failed))):
-            queue += solved[i : i + 1] + failed[i : i + 1]
-        queues.append(queue)
-    picked: list[Episode] = []
-    while len(picked) < n and any(queues):
-        for queue in queues:
-            if queue and len(picked) < n:
-                picked.append(queue.pop(0))
-    return picked
-
-
-def _tasks_first(episodes: Sequence[Episode]) -> list[Episode]:
-    seen: dict[str, int] = {}
-    ranked = []
-    for e in episodes:
-        ranked.append((seen.get(e.task.id, 0), e))
-        seen[e.task.id] = seen.get(e.task.id, 0) + 1
-    return [e for _, e in sorted(ranked, key=lambda pair: pair[0])]
-
-
-def render(episode: Episode, number: int, steps: int) -> str:
-    """An episode as text: the task, how it ended, and its last steps."""
-    lines = [
-        f"Episode {number}. Task ({episode.task.task_type}): {episode.task.goal}",
-        "It was solved." if episode.success else "It failed.",
-    ]
-    after = [s.observation for s in episode.steps[1:]] + [episode.final_observation]
-    skipped = max(0, len(episode.steps) - steps)
-    if skipped:
-        lines.append(f"({skipped} earlier steps are left out.)")
-    for i, (s, seen) in enumerate(zip(episode.steps, after), 1):
-        if i > skipped:
-            note = "" if s.valid else " (not a valid action)"
-            lines.append(f"{i}. {s.action}{note} -> {' '.join(seen.split())[:240]}")
-    return "\n".join(lines)
 
 
 def _read(text: str, schema: Mapping[str, Any]) -> tuple[Any, str]:

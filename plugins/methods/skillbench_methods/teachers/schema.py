@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 _TYPES: dict[str, Any] = {
-    "object": dict, "array": list, "string": str, "boolean": bool, "number": (int, float),
-    "integer": int, "null": type(None),
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "number": (int, float),
+    "integer": int,
+    "null": type(None),
 }
 
 
 def check(value: Any, schema: Mapping[str, Any], where: str = "the answer") -> str | None:
-    """Return None if `value` fits `schema`, else one sentence about the first thing that does not."""
+    """Return None if `value` fits `schema`, else a sentence about the first thing that does not."""
     kinds = schema.get("type")
     if kinds is not None:
         kinds = [kinds] if isinstance(kinds, str) else kinds
