@@ -127,11 +127,12 @@ def sources(
         return
     folder_of_games, splits = path(args.data or ""), args.splits.split(",")
     rng = random.Random(f"parity games {args.seed}")
-    share, rest = divmod(args.games, len(splits))
+    left = args.games
     for n, split in enumerate(splits):
         files = games(folder_of_games, split)
-        want = share + (rest if n == len(splits) - 1 else 0)
-        for file in rng.sample(files, min(want, len(files))):
+        want = min(left // (len(splits) - n), len(files))  # what a small split lacks, others give
+        left -= want
+        for file in rng.sample(files, want):
             if not args.grammar:
                 yield read_game(file), file, split
                 continue
