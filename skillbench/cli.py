@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
 
 def command_parser(name: str, target: str, summary: str) -> tuple[Parser, Handler]:
     """Build the parser of one command and return it with the command's handler."""
-    from .registry import load_target
+    from .lazy import load_target
 
     parser = Parser(prog=f"skillbench {name}", description=summary + ".")
     handler = load_target(target, what=f"command {name!r}")(parser)

@@ -20,7 +20,7 @@ from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from .plugins import describe
+from .lazy import describe
 from .registry import Registry
 
 State = Literal["ok", "missing", "broken"]

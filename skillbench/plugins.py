@@ -27,6 +27,7 @@ import pluggy
 
 from . import PLUGIN_API, hookspecs
 from .errors import suggest
+from .lazy import describe
 
 GROUP = "skillbench"
 LOAD = "SKILLBENCH_LOAD_PLUGINS"
@@ -140,13 +141,6 @@ class Plugins:
             self.fail(name, describe(error), distribution=distribution)
             return
         self.loaded.append(Plugin(name, module, distribution, version))
-
-
-def describe(error: BaseException) -> str:
-    """One line for an exception: its class and its message, cut at 300 characters."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 300 else text[:297] + "..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _fault(module: Any) -> str:

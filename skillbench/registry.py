@@ -9,14 +9,14 @@ plugins once per process; tests build a `Registry` of their own.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from .errors import PluginError, UnknownNameError, unknown_name
-from .plugins import Broken, Plugin, Plugins, describe
+from .lazy import load_target
+from .plugins import Broken, Plugin, Plugins
 from .protocols import Method
 
 T = TypeVar("T")
@@ -247,24 +247,6 @@ def get() -> Registry:
     registry = Registry()
     registry.plugins.load_installed()
     return registry.fill()
-
-
-def load_target(target: str, *, what: str = "", requires: str = "") -> Any:
-    """Import "module:attr". Raises PluginError that says what is missing and what to do."""
-    module, _, attribute = target.partition(":")
-    what = what or repr(target)
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        todo = f"; install what it needs: {requires}" if requires else "; see `skillbench doctor`"
-        raise PluginError(f"{what} could not be imported ({describe(error)}){todo}") from error
-    except Exception as error:
-        raise PluginError(f"{what} failed to import: {describe(error)}") from error
-    for part in filter(None, attribute.split(".")):
-        if not hasattr(found, part):
-            raise PluginError(f"{what} names {target!r}, but {module} has no {attribute!r}")
-        found = getattr(found, part)
-    return found
 
 
 def _target(target: str) -> str:

@@ -9,8 +9,9 @@ import pytest
 
 import skillbench
 from skillbench.errors import PluginError, UnknownNameError
+from skillbench.lazy import load_target
 from skillbench.plugins import LOAD, Plugins
-from skillbench.registry import Registry, load_target
+from skillbench.registry import Registry
 
 
 def module(name: str, source: str) -> types.ModuleType:
