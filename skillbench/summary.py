@@ -18,17 +18,17 @@ def print_summary(result: Mapping[str, Any], directory: Path, *, console: Any = 
     from rich.table import Table
 
     console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # a log cuts no figure short
     console.print()
     console.print(title(result), style="bold", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    heads: tuple[str, ...] = ("", result.get("method", "method"), "without it", "difference")
-    rows: list[tuple[str, ...]] = list(score_rows(result))
-    if not (result.get("baseline") or {}).get("scores"):
-        heads, rows = heads[:2], [row[:2] for row in rows]
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
+    heads = ("", result.get("method", "method"), "without it", "difference", "n")
+    kept = range(5) if (result.get("baseline") or {}).get("scores") else (0, 1, 4)
+    for index in kept:
+        table.add_column(heads[index], justify="right" if index else "left", overflow="fold")
+    for row in score_rows(result):
+        table.add_row(*(row[index] for index in kept))
     console.print(table)
     for name, text in facts(result, directory):
         console.print(f"{name:<16} {text}", markup=False, soft_wrap=True)
@@ -44,8 +44,11 @@ def title(result: Mapping[str, Any]) -> str:
     )
 
 
-def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Rows of the main table: each score, then success by task type."""
+def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """Rows of the main table: each score, then success by task type; shares in percent.
+
+    A row is (name, with the method, without it, difference in points, n).
+    """
     base = result.get("baseline") or {}
     delta = result.get("delta") or {}
     invalid = _invalid(result) or _invalid(base)
@@ -53,30 +56,32 @@ def score_rows(result: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     for name, score in (result.get("scores") or {}).items():
         if name in ("success_invalid_as_failure", "valid") and not invalid:
             continue  # says nothing new
-        show = count if name == "steps" else share
+        factor, unit = (1, "") if name == "steps" else (100, ", %")
         other = (base.get("scores") or {}).get(name)
         change = difference(delta) if name == "success" else ""
-        rows.append((name.replace("_", " "), show(score), show(other), change))
+        label = name.replace("_", " ") + unit
+        rows.append((label, mean(score, factor), mean(other, factor), change, _n(score)))
+    types = delta.get("by_task_type") or {}
     for name, score in (result.get("by_task_type") or {}).items():
         other = (base.get("by_task_type") or {}).get(name)
-        change = difference((delta.get("by_task_type") or {}).get(name))
-        rows.append((f"  {name}", share(score), share(other), change))
+        change = mean(types.get(name), sign="+")
+        rows.append((f"  {name}", mean(score), mean(other), change, _n(score)))
     return rows
 
 
-def count(score: Mapping[str, Any] | None) -> str:
-    """A mean that is no share, e.g. steps: `21.3 [19.8, 22.9]`."""
+def mean(score: Mapping[str, Any] | None, factor: float = 100, sign: str = "") -> str:
+    """A mean with its interval: `62.0 [55.1, 68.4]`."""
     if not score or score.get("mean") is None:
         return "-"
-    low, high = score.get("ci95") or (None, None)
-    return f"{score['mean']:.1f}" + ("" if low is None else f" [{low:.1f}, {high:.1f}]")
+    return f"{factor * score['mean']:{sign}.1f}{_interval(score.get('ci95'), factor)}"
 
 
 def share(score: Mapping[str, Any] | None) -> str:
     """A share in percent with its interval and n: `62.0 % [55.1, 68.4] n=200`."""
     if not score or score.get("mean") is None:
         return "-"
-    return f"{100 * score['mean']:.1f} %{_interval(score.get('ci95'))} n={score.get('n', '?')}"
+    ends = _interval(score.get("ci95"), 100)
+    return f"{100 * score['mean']:.1f} %{ends} n={score.get('n', '?')}"
 
 
 def difference(delta: Mapping[str, Any] | None) -> str:
@@ -85,7 +90,7 @@ def difference(delta: Mapping[str, Any] | None) -> str:
         return "-"
     p = delta.get("p")
     tail = "" if p is None else " p<0.001" if p < 0.001 else f" p={p:.3f}"
-    return f"{100 * delta['mean']:+.1f}{_interval(delta.get('ci95'))}{tail}"
+    return mean(delta, sign="+") + tail
 
 
 def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
@@ -176,10 +181,14 @@ def cost_text(cost: Mapping[str, Any] | None) -> str:
     return ", ".join(parts)
 
 
-def _interval(ci: Any) -> str:
+def _interval(ci: Any, factor: float) -> str:
     if not ci or ci[0] is None:
         return ""
-    return f" [{100 * ci[0]:.1f}, {100 * ci[1]:.1f}]"
+    return f" [{factor * ci[0]:.1f}, {factor * ci[1]:.1f}]"
+
+
+def _n(score: Mapping[str, Any] | None) -> str:
+    return str((score or {}).get("n", ""))
 
 
 def _invalid(arm: Mapping[str, Any]) -> int:

@@ -237,7 +237,7 @@ def test_run_ends_in_a_table_and_show_repeats_it(tmp_path):
     done = skillbench(*BASE, "--out", "mine", cwd=tmp_path)
     # Six of eight doors are not black; no panel of doors is committed: not rankable.
     assert done.returncode == 3, done.stderr
-    for part in ("base on doors", "75.0 %", "n=8", "warm", "cold", "NOT RANKABLE", "mine"):
+    for part in ("base on doors", "75.0 [40.9, 92.9]", "warm", "cold", "NOT RANKABLE", "mine"):
         assert part in done.stdout
     assert "[00:0" in done.stderr  # progress, a line at least
     shown = skillbench("show", "mine", cwd=tmp_path)

@@ -68,11 +68,12 @@ def test_everything_that_a_run_promises_to_print_is_there():
     text = printed(RESULT)
     for part in (
         "skillrl on alfworld-generated, panel unseen.200@abc of 200 tasks, policy household, 3 seeds",
-        "62.0 % [55.0, 69.0] n=200",
-        "31.0 % [25.0, 38.0] n=200",
+        "success, %",
+        "62.0 [55.0, 69.0]",
+        "31.0 [25.0, 38.0]",
         "+31.0 [22.0, 40.0] p<0.001",
         "pick_clean",
-        "+25.0 [5.0, 45.0] p=0.021",
+        "+25.0 [5.0, 45.0]",
         "21.2 [20.0, 23.0]",
         "success 124, failure 0, truncated 76, invalid 0",
         "0: 0 %",
