@@ -27,13 +27,8 @@ def skillbench_register_trainers(register):
 def skillbench_register_teachers(register):
     """Register the offline teacher and the one behind an OpenAI-compatible endpoint."""
     register("causal", "skillbench_methods.teachers.causal:Causal", defaults=CAUSAL)
-    register(
-        "openai",
-        "skillbench_methods.teachers.llm:OpenAI",
-        defaults=OPENAI,
-        takes_model=True,
-        requires="pip install 'skillbench-methods[teacher]'",
-    )
+    llm = {"takes_model": True, "requires": "pip install 'skillbench-methods[teacher]'"}
+    register("openai", "skillbench_methods.teachers.llm:OpenAI", defaults=OPENAI, **llm)
 
 
 @hookimpl

@@ -34,6 +34,7 @@ from . import advantages, checkpoints
 from .evolve import Evolution
 from .experience import summary
 from .rows import Row, episode_rows
+from .settings import UPDATE
 
 DEFAULTS: dict[str, Any] = {
     "iterations": 20,
@@ -47,26 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "invalid_penalty": 0.1,
     "max_row_tokens": 0,
     "keep": 2,
-    # the optimiser and its loss; see row_trainer.py
-    "lr": 1e-6,
-    "warmup": 0,
-    "betas": [0.9, 0.999],
-    "weight_decay": 0.01,
-    "grad_clip": 1.0,
-    "clip_low": 0.2,
-    "clip_high": 0.2,
-    "dual_clip": 0.0,
-    "kl_coef": 0.0,
-    "entropy_coef": 0.0,
-    "loss_agg": "token-mean",
-    "norm_tokens": 0,
-    "temperature": 1.0,
-    "epochs": 1,
-    "minibatches": 1,
-    "old_logprobs": "recompute",
-    "micro_tokens": 8192,
-    "logp_warn": 0.02,
-    "logp_limit": 0.2,
+    **UPDATE,  # the optimiser and its loss
 }
 
 

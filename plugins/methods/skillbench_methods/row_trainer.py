@@ -27,28 +27,7 @@ from skillbench.errors import SkillbenchError
 from . import optimizer_state
 from .rows import Row, micro_batches
 from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
-
-DEFAULTS: dict[str, Any] = {
-    "lr": 1e-6,
-    "warmup": 0,  # optimiser steps of linear warm-up, then constant
-    "betas": [0.9, 0.999],
-    "weight_decay": 0.01,
-    "grad_clip": 1.0,
-    "clip_low": 0.2,
-    "clip_high": 0.2,
-    "dual_clip": 0.0,
-    "kl_coef": 0.0,
-    "entropy_coef": 0.0,
-    "loss_agg": "token-mean",
-    "norm_tokens": 0,
-    "temperature": 1.0,
-    "epochs": 1,
-    "minibatches": 1,  # optimiser steps per epoch
-    "old_logprobs": "recompute",  # or "sampler"; matters only with more than one optimiser step
-    "micro_tokens": 8192,
-    "logp_warn": 0.02,
-    "logp_limit": 0.2,  # mean |recomputed - sampled| in nats; 0 switches the check off
-}
+from .settings import UPDATE
 
 
 class SamplerMismatch(SkillbenchError):
@@ -56,12 +35,12 @@ class SamplerMismatch(SkillbenchError):
 
 
 class RowTrainer:
-    """Updates a model from rows. `config` knows the keys of DEFAULTS; further keys are ignored."""
+    """Updates a model from rows. `config` knows the keys of settings.UPDATE; further keys are ignored."""
 
     def __init__(
         self, model: Any, config: Mapping[str, Any] | None = None, *, reference: Any = None
     ) -> None:
-        self.config = {**DEFAULTS, **{k: v for k, v in (config or {}).items() if k in DEFAULTS}}
+        self.config = {**UPDATE, **{k: v for k, v in (config or {}).items() if k in UPDATE}}
         c = self.config
         if c["old_logprobs"] not in ("recompute", "sampler"):
             raise ValueError("old_logprobs must be 'recompute' or 'sampler'")

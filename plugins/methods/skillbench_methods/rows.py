@@ -7,8 +7,8 @@ tokens, the sampler's log-probabilities and an advantage per response token.
 One rule makes rows out of turns: a turn whose prompt extends the tokens already held continues its
 row, otherwise a new row begins. So an append-only transcript becomes one row in which every token
 is read once, and prompts rebuilt at each step (the form of verl-agent and SkillRL) become one row
-per step; both train through the same code. No row is ever repeated to fill a batch, and an episode has
-rows only for the turns that it played.
+per step; both train through the same code. No row is ever repeated to fill a batch, and an episode
+has rows only for the turns that it played.
 """
 
 from __future__ import annotations
