@@ -90,7 +90,7 @@ class Config(Mapping[str, Any]):
 
     def differences(self, other: Config) -> list[str]:
         """Keys whose values differ, as "key: ours -> theirs", `run.out` aside."""
-        ours, theirs = _flat(_strip(self.as_dict())), _flat(_strip(other.as_dict()))
+        ours, theirs = flat(_strip(self.as_dict())), flat(_strip(other.as_dict()))
         return [
             f"{key}: {ours.get(key)!r} -> {theirs.get(key)!r}"
             for key in sorted(ours.keys() | theirs.keys())
@@ -329,11 +329,12 @@ def _strip(value: Any) -> Any:
     return value
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys."""
     out: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            out |= _flat(value, f"{prefix}{key}.")
+            out |= flat(value, f"{prefix}{key}.")
         else:
             out[prefix + key] = value
     return out

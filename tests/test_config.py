@@ -9,6 +9,7 @@ import pytest
 
 import skillbench
 from skillbench import config as configuration
+from skillbench.commandline import command_line
 from skillbench.errors import ConfigError, RunDirError, UnknownNameError, UsageError
 from skillbench.registry import Registry
 
@@ -249,3 +250,30 @@ def test_tables_are_copies(resolve):
     assert config["env"]["size"] == 3
     with pytest.raises(AttributeError):
         config.data = {}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("sets", "options", "words"),
+    [
+        ((), {}, ""),
+        ((), {"seeds": 3, "split": "seen"}, " --split seen --seeds 3"),
+        (("trainer.sft=false",), {}, " --set trainer.sft=false"),
+        (("memory=none",), {"policy": "hf:a/b"}, " --policy hf:a/b --set memory=none"),
+        (("evolve=false", "trainer.sft.lr=1e-6", "policy=remote:7"), {},
+         " --policy remote:7 --set trainer.sft.lr=1e-06 --set evolve=false"),
+        (("memory.kinds=['a']", "env.engine=3"), {"teacher": "openai:o3"},
+         """ --teacher openai:o3 --set 'env.engine="3"' --set 'memory.kinds=["a"]'"""),
+    ],
+)  # fmt: skip
+def test_a_configuration_knows_the_command_that_makes_it(registry, sets, options, words):
+    import shlex
+
+    options = {"method": "skillrl", "environment": "kitchen", "registry": registry} | options
+    config = configuration.resolve(sets=sets, **options)
+    line = command_line(config, registry)
+    assert line == "skillbench run --method skillrl --env kitchen" + words
+    again = shlex.split(line)
+    given = [again[i + 1] for i, word in enumerate(again) if word == "--set"]
+    names = {"--policy": "policy", "--teacher": "teacher"}
+    flags = {key: again[again.index(flag) + 1] for flag, key in names.items() if flag in again}
+    assert configuration.resolve(sets=given, **options | flags).digest == config.digest

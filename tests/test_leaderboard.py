@@ -9,7 +9,9 @@ import pytest
 
 from skillbench import leaderboard
 from skillbench.commands.leaderboard import command
+from skillbench.config import resolve
 from skillbench.errors import DataError, RunDirError, UsageError
+from skillbench.registry import get
 
 
 def result(**changes):
@@ -42,8 +44,10 @@ def checkout(tmp_path, monkeypatch):
         f"before\n{leaderboard.BEGIN}\nstale text\n{leaderboard.END}\nafter\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SKILLBENCH_LOAD_PLUGINS", "")
-    return tmp_path
+    monkeypatch.setenv("SKILLBENCH_LOAD_PLUGINS", "cli_plugin")
+    get.cache_clear()
+    yield tmp_path
+    get.cache_clear()
 
 
 def run(*words):
@@ -57,6 +61,8 @@ def add(checkout, *words, **changes):
     directory = checkout / f"run{len(list(checkout.glob('run*')))}"
     directory.mkdir()
     (directory / "result.json").write_text(json.dumps(result(**changes)))
+    config = resolve(method="base", environment="doors", sets=["env.doors=4"])
+    (directory / "config.toml").write_text(config.to_toml())
     return run("add", str(directory), *words)
 
 
@@ -77,6 +83,14 @@ def test_add_writes_a_trimmed_result_and_the_tables(checkout):
     assert "no SFT" in text
     rows = list(csv.DictReader((checkout / "leaderboard" / "leaderboard.csv").open()))
     assert (rows[0]["mean"], rows[0]["n"]) == ("0.62", "600")
+
+
+def test_a_row_says_how_it_was_made(checkout):
+    add(checkout)
+    (path,) = (checkout / "leaderboard" / "results").glob("*.json")
+    row = json.loads(path.read_text())
+    assert row["command"] == "skillbench run --method base --env doors --set env.doors=4"
+    assert row["variant"] == "env.doors=4"
 
 
 def test_check_knows_stale_from_current(checkout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,10 +19,16 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     )
     parser.add_argument("run", metavar="RUN", nargs="?", help="the run directory that `add` takes")
     parser.add_argument(
-        "--command", metavar="TEXT", default="", help="with add: the command that made the run"
+        "--command",
+        metavar="TEXT",
+        default="",
+        help="with add: the command that made the run (read off it)",
     )
     parser.add_argument(
-        "--note", metavar="TEXT", default="", help="with add: what was changed, e.g. no SFT"
+        "--note",
+        metavar="TEXT",
+        default="",
+        help="with add: what was changed, e.g. no SFT (its --set)",
     )
     return run
 
@@ -54,20 +61,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(base: Path, run: str, command: str, note: str) -> Path:
+    from ..commandline import parts
+    from ..config import load
     from ..runs import load_result
 
-    _, result = load_result(run)
+    directory, result = load_result(run)
     faults = leaderboard.validate(result)
     if faults:
         raise RunDirError(f"{run} does not fit the leaderboard: {'; '.join(faults)}")
     provenance = result.get("provenance") or {}
     git = provenance.get("git") or {}
     commit = git.get("sha", "") + ("+" if git.get("dirty") else "")
+    words, sets = parts(load(directory))
+    for text in sets:
+        words += ["--set", text]
     row = leaderboard.trimmed(
         result,
-        command=command or provenance.get("command", ""),
+        command=command or shlex.join(words),
         commit=commit,
-        variant=note,
+        variant=note or ", ".join(sets),
     )
     path = base / "leaderboard" / "results" / leaderboard.file_name(result)
     path.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
