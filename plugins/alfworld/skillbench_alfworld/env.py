@@ -58,6 +58,7 @@ class AlfworldEnvironment(Environment):
     """
 
     name = "alfworld"
+    expert_player = "skillbench_alfworld.expert:Expert"  # what the policy `expert` plays
 
     def __init__(
         self,

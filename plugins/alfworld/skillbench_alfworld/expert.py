@@ -85,17 +85,16 @@ class Expert:
         self.home = ""  # the destination that was chosen: two things must lie together
         self.full: set[str] = set()  # destinations that took nothing
         self.at = ""
-        self._last = ""
 
     # ------------------------------------------------------------------ seeing
 
     def _see(self, text: str) -> None:
-        if self._last.startswith("go to ") and text.startswith("You arrive at"):
-            self.at = self._last.removeprefix("go to ")
         for on, inside, what in SEEN.findall(text):
-            self.contents[on or inside] = set(THING.findall(what))
-            self.closed.discard(on or inside)
+            self.at = on or inside
+            self.contents[self.at] = set(THING.findall(what))
+            self.closed.discard(self.at)
         for name in CLOSED.findall(text):
+            self.at = name
             self.closed.add(name)
         if match := TAKEN.match(text):
             self.holding = match[1]
@@ -112,13 +111,14 @@ class Expert:
     # ------------------------------------------------------------------ acting
 
     def act(self, observation: str, admissible: Sequence[str]) -> str:
-        """The next command, always one of `admissible`."""
+        """The next command, always one of `admissible` (unless that is empty)."""
         self._see(observation)
+        if not admissible:  # only told what happened
+            return "look"
         commands = set(admissible)
         choice = self._carry(commands) if self.holding else self._fetch(commands)
         if choice not in commands:
-            choice = "look" if "look" in commands else next(iter(admissible), "look")
-        self._last = choice
+            choice = "look" if "look" in commands else admissible[0]
         return choice
 
     def _fetch(self, commands: set[str]) -> str:

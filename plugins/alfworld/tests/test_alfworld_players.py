@@ -59,6 +59,21 @@ def test_expert_survives_what_it_does_not_understand():
     assert expert.act("", []) == "look"
 
 
+def test_expert_can_be_told_what_happened():
+    """A player made anew from a transcript goes on like the one that was there from the start."""
+    for index in range(12):
+        world = World(generate("unseen", index))
+        seen = [world.reset()]
+        expert = Expert(seen[0])
+        for _ in range(6):
+            anew = Expert(seen[0])
+            for text in seen[:-1]:
+                anew.act(text, ())
+            command = expert.act(seen[-1], world.admissible())
+            assert anew.act(seen[-1], world.admissible()) == command
+            seen.append(world.step(command))
+
+
 def test_rooms_are_recognised():
     assert room_of(["fridge 1", "countertop 1"]) == "kitchen"
     assert room_of(["toilet 1"]) == "bathroom"
