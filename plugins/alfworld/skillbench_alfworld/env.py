@@ -276,7 +276,7 @@ def _official_fingerprint(root: Path, split: str) -> str:
     for id, file in _official_files(root, split).items():
         try:
             content = json.loads(file.read_bytes())
-            problem = content["pddl_problem"].encode()
+            problem = " ".join(content["pddl_problem"].split()).encode()
             verb = "move" if '"move {o} to {r}"' in content["grammar"] else "put"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             read_game(file)  # says what is wrong with it
