@@ -140,9 +140,7 @@ def sources(
             head, tail = Path(args.grammar).read_text().split(TASK_MARK, 1)
             grammar = head + TASK_MARK + read_game(file).task + tail[tail.index('"') :]
             data["grammar"] = grammar
-            if (
-                'template :: "help"' not in grammar
-            ):  # a grammar without it needs a domain without it
+            if 'template :: "help"' not in grammar:  # then the domain must not have it either
                 start = data["pddl_domain"].index("(:action help")
                 data["pddl_domain"] = data["pddl_domain"][:start] + ")"
             other = folder / "game.tw-pddl"
@@ -179,6 +177,8 @@ def main(argv: list[str] | None = None) -> int:
                 if report.games % 10 == 0:
                     note = f"{report.games}/{total} games, {report.steps} steps"
                     print(f"{note}, {len(report.differences)} differences", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted: the summary is of what was played", file=sys.stderr)
     finally:
         worker.close()
     print(
