@@ -2,12 +2,12 @@
 
 A line is {phase, role, model, tokens in/cached/out, calls, usd, wall_s, device_s}. What is spent in
 `score` and `baseline` is evaluation; every other phase is learning. Work that was redone after a
-kill is on the ledger twice, since it was paid twice.
+kill is on the ledger twice, since it was paid twice. Who makes a call knows its price: `usd` comes
+with the usage of policies and teachers.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -88,20 +88,3 @@ def summarize(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "score": total(by_phase.get("score", ())),
         "baseline": total(by_phase.get("baseline", ())),
     }
-
-
-def price(usage: Usage, prices: Mapping[str, float] | None) -> Usage:
-    """Fill in `usd` from prices in dollars per million tokens (input, cached, output).
-
-    Without prices the usage comes back as it is: an unknown price is not a price of nothing, and
-    the board shows tokens then.
-    """
-    if not prices or usage.usd:
-        return usage
-    fresh = usage.input_tokens - usage.cached_tokens
-    usd = (
-        fresh * prices.get("input", 0.0)
-        + usage.cached_tokens * prices.get("cached", prices.get("input", 0.0))
-        + usage.output_tokens * prices.get("output", 0.0)
-    ) / 1e6
-    return dataclasses.replace(usage, usd=usd)

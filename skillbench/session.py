@@ -16,7 +16,7 @@ from typing import Any
 from .agent import Agent
 from .config import NONE_MEMORY
 from .errors import PluginError
-from .ledger import Ledger, price
+from .ledger import Ledger
 from .panel import Panel
 from .protocols import Method
 from .records import Completion, Context, Episode, Skill, Task, Usage
@@ -191,10 +191,8 @@ class Session:
         **extra: Any,
     ) -> list[Episode]:
         """Play slots through the loop; every call goes on the ledger under `phase`."""
-        prices = self.config["policy"].get("prices")
 
         def on_call(role: str, usage: Usage, model: str) -> None:
-            usage = price(usage, prices) if role == "policy" else usage
             model = model or (self.policy_label if role == "policy" else "")
             self.ledger.spend(phase, role, usage, model=model, **extra)
 

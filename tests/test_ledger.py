@@ -1,4 +1,4 @@
-"""The ledger: every call once, totals by phase, learning against evaluation, prices."""
+"""The ledger: every call once, totals by phase, learning against evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from skillbench.ledger import Ledger, price, summarize, total
+from skillbench.ledger import Ledger, summarize, total
 from skillbench.records import Usage
 from skillbench.store import Lines, read_lines
 
@@ -33,14 +33,6 @@ def test_lines_and_totals(tmp_path: Path) -> None:
     assert set(sums["learn"]["by_role"]) == {"teacher", "trainer"}
     assert (sums["score"]["tokens_cached"], sums["baseline"]["tokens_in"]) == (60, 7)
     assert total([])["calls"] == 0
-
-
-def test_prices_are_per_million_tokens_and_optional() -> None:
-    usage = Usage(input_tokens=3_000_000, cached_tokens=1_000_000, output_tokens=500_000)
-    prices = {"input": 2.0, "cached": 0.5, "output": 8.0}
-    assert price(usage, prices).usd == pytest.approx(2 * 2 + 0.5 + 4)
-    assert price(usage, None).usd == 0
-    assert price(Usage(input_tokens=5, usd=1.0), prices).usd == 1.0  # the policy knew better
 
 
 def test_a_run_books_learning_and_both_arms(execute: Any) -> None:
