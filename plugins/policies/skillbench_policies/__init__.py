@@ -1,1 +1,37 @@
-"""The policies plugin of skillbench."""
+"""Policies for skillbench: transformers models, OpenAI-compatible servers, the household model."""
+
+from skillbench.hookspecs import hookimpl
+
+from .options import HF, HOUSEHOLD, OPENAI
+
+
+@hookimpl
+def skillbench_register_policies(register):
+    """Register `household`, `hf`, `openai`, `scripted`, `expert` and `random`."""
+    here, needs = "skillbench_policies.", "pip install 'skillbench-policies[{}]'"
+    register(
+        "household",
+        here + "household_policy:HouseholdPolicy",
+        defaults=HOUSEHOLD,
+        trainable=True,
+        takes_model="optional",  # household:DIRECTORY loads another checkpoint
+        requires=needs.format("hf"),
+    )
+    register(
+        "hf",
+        here + "hf:HFPolicy",
+        defaults=HF,
+        trainable=True,
+        takes_model=True,
+        requires=needs.format("hf"),
+    )
+    register(
+        "openai",
+        here + "openai_api:OpenAIPolicy",
+        defaults=OPENAI,
+        takes_model=True,
+        requires=needs.format("openai"),
+    )
+    register("scripted", here + "scripted:ScriptedPolicy")
+    register("expert", here + "expert:ExpertPolicy")
+    register("random", here + "random_policy:RandomPolicy")

@@ -83,7 +83,7 @@ class ChatFormat:
     def _after_mark(self, messages: list[dict[str, str]], *, generate: bool) -> str:
         turns = [OPENING, {"role": "assistant", "content": MARK}, *messages]
         text = self._render(turns, generate=generate)
-        before, mark, after = text.partition(MARK)
+        _, mark, after = text.partition(MARK)
         if not mark:
             raise UsageError(
                 f"the chat template of {self.name or 'this model'} drops assistant turns"
@@ -107,21 +107,16 @@ class Vocabulary:
     """The text that each token adds, for decoding under a constraint."""
 
     def __init__(self, tokenizer: Any) -> None:
-        size = len(tokenizer)
         # Decoded behind a fixed token: alone, many tokenizers drop a leading space.
         anchor = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
         prefix = tokenizer.decode(anchor, clean_up_tokenization_spaces=False)
-        special = set(tokenizer.all_special_ids)
-        self.pieces: list[str] = []
-        self.ids: dict[str, list[int]] = {}
         texts = tokenizer.batch_decode(
-            [[*anchor, i] for i in range(size)],
+            [[*anchor, i] for i in range(len(tokenizer))],
             skip_special_tokens=False,
             clean_up_tokenization_spaces=False,
         )
-        for i, text in enumerate(texts):
-            piece = text[len(prefix) :]
-            self.pieces.append(piece)
-            if piece and i not in special and "�" not in piece:
-                self.ids.setdefault(piece, []).append(i)
-        self.longest = max(map(len, self.ids), default=1)
+        self.pieces = [text[len(prefix) :] for text in texts]
+
+    def spelling(self, text: str) -> tuple[int, ...]:
+        """All tokens that are exactly this text."""
+        return tuple(i for i, piece in enumerate(self.pieces) if piece == text)

@@ -163,6 +163,9 @@ class Engine:
             self._forward(rows, [a[:3], b[:2]])
             self._forward(rows, [a[3:5], b[2:3]])
             ours = self._forward(rows, [a[5:], b[3:]]).float()
+            seen, layers = len(rows[0].block.keys), self.model.config.num_hidden_layers
+            if seen != layers:
+                raise UsageError(self._refusal(f"only {seen} of its {layers} layers are attention"))
             plain = [
                 self.model(input_ids=torch.tensor([ids], device=self.model.device)).logits[0, -1]
                 for ids in (a, b)
@@ -180,7 +183,9 @@ class Engine:
         gap = float((ours - theirs).abs().max() / theirs.std().clamp(min=1e-6))
         if not gap < tolerance:
             raise UsageError(
-                self._refusal(f"logits differ from a plain forward by {gap:.2g} standard deviations")
+                self._refusal(
+                    f"logits differ from a plain forward by {gap:.2g} standard deviations"
+                )
             )
 
     def _refusal(self, why: str) -> str:

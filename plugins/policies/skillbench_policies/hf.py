@@ -29,20 +29,9 @@ from . import kv
 from .chat import ChatFormat
 from .constrained import Constraints
 from .engine import Engine, Job
+from .options import HF
 
 log = logging.getLogger(__name__)
-
-DEFAULTS: dict[str, Any] = {
-    "style": "chat",  # prompt layout, a directory of skillbench/prompts
-    "device": "auto",  # "auto", "cpu", "cuda", "cuda:1"
-    "dtype": "auto",  # "auto" (float32 on a CPU, bfloat16 elsewhere), "float32", "bfloat16"
-    "threads": 1,  # torch threads while sampling; 0 leaves torch's own setting
-    "workers": 0,  # subprocesses that sample; 0 samples in this process
-    "batch": 64,  # episodes that advance together at most
-    "max_context": 0,  # tokens of one transcript; 0 is what the model was made for
-    "constrained": False,  # choose among admissible commands after "<action>"
-    "revision": "",  # of a model on the hub
-}
 
 
 @dataclass
@@ -63,7 +52,8 @@ class HFPolicy:
     batching = "gather"
     concurrency = 0
     trainable = True
-    defaults: Mapping[str, Any] = DEFAULTS
+    initial_version = "0"
+    defaults: Mapping[str, Any] = HF
 
     def __init__(self, model: str | None, config: Mapping[str, Any] | None = None) -> None:
         if not model:
@@ -72,7 +62,7 @@ class HFPolicy:
         self.source = str(model)
         self.label = f"{self.name}:{self.source}"
         self.style = str(self.config["style"])
-        self.version = "0"
+        self.version = self.initial_version
         self._transcripts: dict[str, Transcript] = {}
         self._model: Any = None
         self._workers: Any = None
@@ -335,7 +325,9 @@ class HFPolicy:
         try:
             return model.to(device).eval()
         except RuntimeError as error:
-            raise UsageError(f"{self.label} cannot go to policy.device={device}: {error}") from error
+            raise UsageError(
+                f"{self.label} cannot go to policy.device={device}: {error}"
+            ) from error
 
     def _hub(self) -> dict[str, Any]:
         revision = str(self.config.get("revision") or "")

@@ -96,7 +96,7 @@ def _nucleus(probabilities: Any, top_ps: Sequence[float]) -> Any:
     """Zero everything outside the smallest set of tokens that holds `top_p` of each row's mass."""
     import torch
 
-    ordered, index = probabilities.sort(-1, descending=True, stable=True)
+    ordered, index = probabilities.sort(dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1, dtype=torch.float64) - ordered
     total = before[:, -1:] + ordered[:, -1:]
     limit = torch.tensor(top_ps, dtype=torch.float64, device=probabilities.device)[:, None]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
+
 from skillbench.errors import PolicyError, SkillbenchError, UsageError
 from skillbench.records import Completion, Request, SamplingParams
 
@@ -16,7 +17,12 @@ pytest.importorskip("transformers")
 
 from skillbench_policies.hf import HFPolicy  # noqa: E402
 
-TURNS = ["You are in a room.", "Nothing happens.", "You arrive at desk 1. On it you see a mug 1.", ""]
+TURNS = [
+    "You are in a room.",
+    "Nothing happens.",
+    "You arrive at desk 1. On it you see a mug 1.",
+    "",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,126 @@
+"""Expert and random, what is registered, and the packaged model's error when it is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+import skillbench_policies
+from skillbench_policies import expert, household_policy, options
+from skillbench_policies.random_policy import RandomPolicy
+
+from skillbench import registry
+from skillbench.errors import DataError, UsageError
+from skillbench.records import Request, SamplingParams, Task
+
+COMMANDS = ("go to desk 1", "inventory", "look")
+
+
+def ask(policy, request):
+    return asyncio.run(policy.generate([request]))[0].text
+
+
+def request(seed=0, admissible=COMMANDS, episode="e", turns=("first",), environment="toy"):
+    messages = [{"role": "system", "content": ""}]
+    for i, text in enumerate(turns):
+        messages += [{"role": "assistant", "content": "<action>x</action>"}] if i else []
+        messages.append({"role": "user", "content": text})
+    task = Task("t", environment, "train", "put", "put it")
+    return Request(
+        episode, len(turns) - 1, tuple(messages), SamplingParams(seed=seed), admissible, task
+    )
+
+
+def test_random_is_uniform_and_seeded():
+    policy = RandomPolicy(None, {})
+    drawn = [ask(policy, request(seed)) for seed in range(600)]
+    assert drawn == [ask(policy, request(seed)) for seed in range(600)]
+    counts = Counter(drawn)
+    assert set(counts) == {f"<action>{c}</action>" for c in COMMANDS}
+    assert min(counts.values()) > 150
+
+
+@pytest.mark.parametrize("admissible", [None, ()])
+def test_random_needs_commands(admissible):
+    with pytest.raises(UsageError, match="lists none"):
+        ask(RandomPolicy(None, {}), request(admissible=admissible))
+
+
+class Player:
+    """Says what it has seen so far."""
+
+    def __init__(self, first):
+        self.seen = [first]
+
+    def act(self, observation, admissible):
+        self.seen.append(observation)
+        return "+".join(self.seen)
+
+
+@pytest.fixture
+def environments(monkeypatch):
+    class WithExpert:
+        expert_player = f"{__name__}:Player"
+
+    class Without:
+        pass
+
+    made = registry.Registry()
+    adder = made._environments("test")
+    adder("toy", "toy_module:WithExpert", splits=("train",))
+    adder("plain", "toy_module:Without", splits=("train",))
+    classes = {
+        "toy_module:WithExpert": WithExpert,
+        "toy_module:Without": Without,
+        WithExpert.expert_player: Player,
+    }
+    monkeypatch.setattr(registry, "get", lambda: made)
+    monkeypatch.setattr(registry, "load_target", lambda target, **_: classes[target])
+    expert._player.cache_clear()
+    yield
+    expert._player.cache_clear()
+
+
+def test_expert_plays_from_observations(environments):
+    policy = expert.ExpertPolicy(None, {})
+    assert ask(policy, request(turns=("a",))) == "<action>a+a</action>"
+    assert ask(policy, request(turns=("a", "b"))) == "<action>a+a+b</action>"
+    assert ask(policy, request(turns=("c",), episode="f")) == "<action>c+c</action>"
+    # A player that missed a turn, or was released, is made anew from the transcript.
+    policy.release("e")
+    assert ask(policy, request(turns=("a", "b", "c"))) == "<action>a+a+b+c</action>"
+
+
+def test_expert_of_an_environment_without_one(environments):
+    with pytest.raises(UsageError, match="'plain' has no expert"):
+        ask(expert.ExpertPolicy(None, {}), request(environment="plain"))
+
+
+def test_registration_names_every_option():
+    seen = {}
+    skillbench_policies.skillbench_register_policies(
+        lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
+    )
+    assert set(seen) == {"household", "hf", "openai", "scripted", "expert", "random"}
+    assert seen["household"]["defaults"]["style"] == "compact"
+    assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
+    assert not seen["openai"].get("trainable") and not seen["scripted"].get("trainable")
+    for name in ("household", "hf", "openai", "expert", "random", "scripted"):
+        registry.load_target(seen[name]["target"])
+
+
+def test_missing_household_checkpoint(monkeypatch, tmp_path):
+    monkeypatch.setattr(household_policy, "CHECKPOINT", tmp_path / "none")
+    with pytest.raises(DataError, match="README"):
+        household_policy.HouseholdPolicy(None, {})
+
+
+def test_household_is_hf_in_the_compact_style(tmp_path):
+    pytest.importorskip("transformers")
+    import tiny_models
+
+    made = tiny_models.directory(tmp_path, tiny_models.OWN)
+    policy = household_policy.HouseholdPolicy(str(made), {})
+    assert policy.style == "compact" and policy.config == options.HOUSEHOLD
+    assert ask(policy, request()) is not None
