@@ -50,9 +50,9 @@ COLUMNS: tuple[Column, ...] = (
 def root() -> Path:
     """The checkout that holds leaderboard/. Raises UsageError outside of one."""
     for directory in (Path.cwd(), *Path.cwd().parents):
-        if (directory / "leaderboard" / "results").is_dir():
+        if (directory / "leaderboard").is_dir() and (directory / "README.md").is_file():
             return directory
-    raise UsageError("no leaderboard/results here; run this inside a checkout of skillbench")
+    raise UsageError("no leaderboard/ here; run this inside a checkout of skillbench")
 
 
 def read_results(directory: Path) -> list[dict[str, Any]]:

@@ -64,10 +64,10 @@ class Plugins:
         self.broken: list[Broken] = []
         self.trace = os.environ.get(TRACE, "") not in ("", "0")
 
-    def load_installed(self) -> None:
-        """Load what is installed, or what SKILLBENCH_LOAD_PLUGINS names."""
+    def load_installed(self, only: str | None = None) -> None:
+        """Load what is installed, or what `only` names (default: SKILLBENCH_LOAD_PLUGINS)."""
         found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-        wanted = os.environ.get(LOAD)
+        wanted = os.environ.get(LOAD) if only is None else only
         if wanted is None:
             for point in found:
                 self._load_point(point)

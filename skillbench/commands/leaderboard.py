@@ -82,6 +82,7 @@ def _add(base: Path, run: str, command: str, note: str) -> Path:
         variant=note or ", ".join(sets),
     )
     path = base / "leaderboard" / "results" / leaderboard.file_name(result)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
