@@ -124,7 +124,7 @@ def _escape(text: str) -> str:
 
 
 def first_party(root: Path) -> Registry:
-    """The plugins of this checkout, whatever else is installed. Raises DataError for a broken one."""
+    """The plugins of this checkout alone. Raises DataError where one is broken."""
     names = sorted(path.parent.name for path in root.glob("plugins/*/pyproject.toml"))
     registry = Registry()
     registry.plugins.load_installed(",".join(names))
