@@ -312,9 +312,13 @@ def close(memory: Any) -> None:
 
 
 def digest(folder: Path) -> str:
-    """sha256 over names and contents of all files in a directory."""
+    """sha256 over names and contents of the files in a directory; of tensors alone if it has any.
+
+    What libraries write beside the tensors (cache switches, versions) is not what was learned.
+    """
     total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    found = sorted(p for p in folder.rglob("*") if p.is_file())
+    for path in [p for p in found if p.suffix == ".safetensors"] or found:
         total.update(str(path.relative_to(folder)).encode() + b"\0")
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
