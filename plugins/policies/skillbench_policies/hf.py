@@ -293,10 +293,16 @@ class HFPolicy:
         return min(int(self.config["max_context"]) or own, own)
 
     def _load_tokenizer(self, source: str) -> Any:
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+        from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
         try:
-            return AutoTokenizer.from_pretrained(source, **self._hub())
+            declared = get_tokenizer_config(source, **self._hub()).get("tokenizer_class")
+            # A tokenizer that says it is what tokenizer.json says. AutoTokenizer of transformers 5
+            # would put the model family's own in its place, which splits and joins differently.
+            generic = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+            kind = PreTrainedTokenizerFast if generic else AutoTokenizer
+            return kind.from_pretrained(source, **self._hub())
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise self._cannot_load("tokenizer", source, error) from error
 

@@ -307,6 +307,27 @@ def test_template_without_an_end_of_turn(checkpoint):
         ask(policy, [request("e", [user("hi")])])
 
 
+def test_tokenizer_is_the_one_in_the_directory(tmp_path):
+    """Also where transformers would rather have the model family's own class."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    scores = [("<|end|>", 0.0), ("<|user|>", 0.0), ("<|assistant|>", 0.0), ("<|unk|>", 0.0)]
+    scores += [(f"<0x{i:02X}>", -20.0) for i in range(256)]
+    scores += [(" mug", -1.0), ("take", -1.0), (" a", -1.0)]
+    inner = Tokenizer(models.Unigram(scores, unk_id=3, byte_fallback=True))
+    inner.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    inner.add_special_tokens(["<|end|>", "<|user|>", "<|assistant|>", "<|unk|>"])
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|end|>", pad_token="<|end|>")
+    made.chat_template = tiny_models.OWN
+    tiny_models.model(made).save_pretrained(tmp_path)
+    made.save_pretrained(tmp_path)
+    loaded = HFPolicy(str(tmp_path), {}).tokenizer()
+    text = "take a mug = café"
+    assert loaded.encode(text) == made.encode(text)
+    assert loaded.decode(loaded.encode(text)) == text
+
+
 def test_missing_and_broken_models(tmp_path):
     with pytest.raises(UsageError, match="--policy hf:"):
         HFPolicy(None, {})
