@@ -241,6 +241,14 @@ def test_weights_changed_in_place_count_after_sync(checkpoint):
     assert float((torch.tensor(second.logprobs) - theirs).abs().max()) < 1e-4
 
 
+def test_half_precision_passes_the_check(checkpoint):
+    policy = HFPolicy(str(checkpoint), {"dtype": "bfloat16"})
+    (answer,) = ask(policy, [request("e", [user("one")])])
+    assert policy.model().dtype == torch.bfloat16 and len(answer.logprobs) == len(answer.token_ids)
+    with pytest.raises(UsageError, match=r"policy\.dtype"):
+        HFPolicy(str(checkpoint), {"dtype": "float3"}).model()
+
+
 def test_model_can_be_trained_between_calls(checkpoint):
     policy = HFPolicy(str(checkpoint), {})
     model = policy.model().train()
