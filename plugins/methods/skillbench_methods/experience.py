@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from skillbench.errors import SkillbenchError
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Context, Episode, Skill
 
@@ -45,7 +46,7 @@ class Experience:
             memory=Blank(),  # type: ignore[arg-type]
             tokens=False,
         )
-        episodes = [e for e in played if e.outcome != "invalid"]
+        episodes = usable(played)
         for episode in episodes:
             context.memory.observe(episode)
         update = context.memory.update(episodes, context.teacher, step=0)
@@ -63,6 +64,20 @@ class Experience:
             "success": metrics["success"],
         }
         return Checkpoint(context.directory, None, metrics)
+
+
+def usable(played: Sequence[Episode]) -> list[Episode]:
+    """The episodes that infrastructure did not spoil; there is nothing to learn from the others.
+
+    Raises SkillbenchError where that leaves none: a stage that learned nothing must not look done.
+    """
+    valid = [e for e in played if e.outcome != "invalid"]
+    if played and not valid:
+        raise SkillbenchError(
+            f"none of {len(played)} learning episodes could be played; the first one failed with: "
+            f"{played[0].error}. Mend that and go on with --resume"
+        )
+    return valid
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from skillbench.records import Episode, Usage
 
 from . import advantages, checkpoints
 from .evolve import Evolution
-from .experience import summary
+from .experience import summary, usable
 from .rows import Row, episode_rows
 from .settings import UPDATE
 
@@ -103,7 +103,7 @@ class _State:
         began = time.perf_counter()
         tasks = context.tasks(int(config["tasks"]), step=step)
         played = context.rollout(tasks, repeats=int(config["group"]), phase="rl", step=step)
-        episodes = [e for e in played if e.outcome != "invalid"]
+        episodes = usable(played)
         for e in episodes:
             context.memory.observe(e)
         rolled = time.perf_counter()

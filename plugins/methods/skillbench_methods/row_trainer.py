@@ -30,20 +30,24 @@ from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
 from .settings import UPDATE
 
 
+OLD = ("auto", "recompute", "sampler")
+CLOSE = 1e-3  # nats; a sampler this near to the trained weights needs no recomputation
+
+
 class SamplerMismatch(SkillbenchError):
     """The sampler's log-probabilities are not those of the weights that are being trained."""
 
 
 class RowTrainer:
-    """Updates a model from rows. `config` knows the keys of settings.UPDATE; further keys are ignored."""
+    """Updates a model from rows. `config`: see settings.UPDATE; further keys are ignored."""
 
     def __init__(
         self, model: Any, config: Mapping[str, Any] | None = None, *, reference: Any = None
     ) -> None:
         self.config = {**UPDATE, **{k: v for k, v in (config or {}).items() if k in UPDATE}}
         c = self.config
-        if c["old_logprobs"] not in ("recompute", "sampler"):
-            raise ValueError("old_logprobs must be 'recompute' or 'sampler'")
+        if c["old_logprobs"] not in OLD:
+            raise ValueError(f"old_logprobs is one of {', '.join(OLD)}, not {c['old_logprobs']!r}")
         self.model = model
         self.steps = 0
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
@@ -85,11 +89,15 @@ class RowTrainer:
         torch.manual_seed(seed)  # for models with dropout: a resumed run draws the same
         plan = self._plan(rows, seed)
         old: dict[int, Any] = {}
-        if len(plan) > 1 and c["old_logprobs"] == "recompute":
-            old = self._score_all(rows)
         totals: dict[str, float] = {}
         for n, chosen in enumerate(plan):
-            self._step(rows, chosen, old, totals, first=n == 0, single=len(plan) == 1)
+            sums, tokens = self._accumulate(rows, chosen, old, first=n == 0)
+            if n == 0:
+                totals["logp_diff"] = sums["diff"] / max(1, tokens)
+                self._check_sampler(totals["logp_diff"])
+                if len(plan) > 1 and self._recompute(totals["logp_diff"]):
+                    old = self._score_all(rows)  # while the weights are still those of the rollout
+            self._step(sums, tokens, totals)
         self.model.train(was_training)
         steps = len(plan)
         out["optimizer_steps"] = steps
@@ -114,16 +122,23 @@ class RowTrainer:
             plan = [p for p in plan if p]
         return plan
 
-    def _step(
+    def _recompute(self, diff: float) -> bool:
+        """Whether the ratios of later steps refer to recomputed log-probabilities."""
+        how = self.config["old_logprobs"]
+        return how == "recompute" or (how == "auto" and diff > CLOSE)
+
+    def _accumulate(
         self,
         rows: Sequence[Row],
         chosen: Sequence[int],
         old: Mapping[int, Any],
-        totals: dict[str, float],
         *,
         first: bool,
-        single: bool,
-    ) -> None:
+    ) -> tuple[dict[str, float], int]:
+        """Gradients of one optimiser step; return sums over its tokens, and their number.
+
+        In the first step of an update the weights are those of the rollout: the ratio is 1.
+        """
         c = self.config
         subset = [rows[i] for i in chosen]
         tokens = int(self._sum(sum(r.trained for r in subset)))
@@ -138,7 +153,7 @@ class RowTrainer:
         batches = self._batches(subset, weights)
         for n, (batch, where) in enumerate(batches):
             logps, entropy = self._forward(batch, last=n == len(batches) - 1)
-            if single:
+            if first or not where:
                 reference_point = logps.detach()
             elif old:
                 reference_point = torch.cat([old[chosen[i]] for i in where])
@@ -157,19 +172,21 @@ class RowTrainer:
                     fixed, _ = self.reference(batch.input_ids, batch.where, batch.targets)
                 kl = k3(logps, fixed)
                 per_token = per_token + float(c["kl_coef"]) * kl
-                sums["kl"] += float(kl.detach().sum())
+                sums["kl"] += float(kl.detach().sum()) if where else 0.0
             if c["entropy_coef"]:
                 per_token = per_token - float(c["entropy_coef"]) * entropy
             loss = (per_token * batch.weights).sum()
-            sums["loss"] += float(loss.detach())
-            sums["clip_share"] += float(clipped.sum())
-            sums["entropy"] += float(entropy.detach().sum())
-            sums["diff"] += float((logps.detach() - batch.sampled).abs().sum())
+            if where:  # else it only keeps the ranks in step
+                sums["loss"] += float(loss.detach())
+                sums["clip_share"] += float(clipped.sum())
+                sums["entropy"] += float(entropy.detach().sum())
+                sums["diff"] += float((logps.detach() - batch.sampled).abs().sum())
             self._backward(loss, last=n == len(batches) - 1)
-        sums = {k: self._sum(v) for k, v in sums.items()}
-        if first:
-            totals["logp_diff"] = sums["diff"] / max(1, tokens)
-            self._check_sampler(totals["logp_diff"])
+        return {k: self._sum(v) for k, v in sums.items()}, tokens
+
+    def _step(self, sums: Mapping[str, float], tokens: int, totals: dict[str, float]) -> None:
+        """Clip, step, and add to the update's totals. A gradient that is not finite is left out."""
+        c = self.config
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), float(c["grad_clip"]))
         self._set_lr()
         if math.isfinite(float(norm)):

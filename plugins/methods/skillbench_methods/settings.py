@@ -23,7 +23,9 @@ UPDATE: dict[str, Any] = {
     "temperature": 1.0,
     "epochs": 1,
     "minibatches": 1,  # optimiser steps per epoch
-    "old_logprobs": "recompute",  # or "sampler"; matters only with more than one optimiser step
+    # What ratios after the first optimiser step refer to: "recompute", "sampler", or "auto": the
+    # sampler's own where the check found them equal.
+    "old_logprobs": "auto",
     "micro_tokens": 8192,
     "logp_warn": 0.02,
     "logp_limit": 0.2,  # mean |recomputed - sampled| in nats; 0 switches the check off

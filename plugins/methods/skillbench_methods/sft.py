@@ -27,7 +27,7 @@ from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Completion, Episode, Request, Usage
 
 from . import checkpoints
-from .experience import summary
+from .experience import summary, usable
 from .rows import episode_rows
 
 DEFAULTS: dict[str, Any] = {
@@ -80,7 +80,7 @@ class Sft:
             _write(path, made)
         rows, head = _read(path)
         sources = sorted({r["task"] for r in rows})
-        metrics: dict[str, Any] = {**head, "rows": len(rows), "source_tasks": sources}
+        metrics: dict[str, Any] = {**head, "rows": len(rows)}
         if len(rows) >= int(config["min_rows"]):
             from .trl_bridge import supervised
 
@@ -102,6 +102,7 @@ class Sft:
         context.policy.sync("sft")
         context.shared["sft"] = {"rows": len(rows), "tasks": sources}
         context.log(0, metrics)
+        metrics["source_tasks"] = sources  # the runner checks them against the panel
         final = checkpoints.write(
             context.directory, 0, metrics, lambda p: context.policy.save(p / "policy")
         )
@@ -120,7 +121,7 @@ class Sft:
         played = context.rollout(
             tasks, repeats=int(config["repeats"]), phase="sft", step=0, policy=policy
         )
-        episodes = [e for e in played if e.outcome != "invalid"]
+        episodes = usable(played)
         if config["source"] == "rejection":
             for e in episodes:
                 context.memory.observe(e)

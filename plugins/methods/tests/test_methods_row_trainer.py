@@ -111,6 +111,21 @@ def test_several_optimiser_steps_read_every_row_once_an_epoch():
     assert sorted(i for part in plan[:3] for i in part) == list(range(6))
 
 
+def test_the_samplers_log_probabilities_serve_where_they_are_right():
+    found = {}
+    for how in ("recompute", "sampler", "auto"):
+        model = tiny_model()
+        trainer = RowTrainer(model, {"minibatches": 3, "lr": 1e-2, "old_logprobs": how})
+        trainer.update(sampled_rows(model))
+        found[how] = weights(model)
+    assert distance(found["auto"], found["sampler"]) == 0.0
+    assert distance(found["recompute"], found["sampler"]) < 1e-5
+    with pytest.raises(ValueError, match="old_logprobs"):
+        RowTrainer(tiny_model(), {"old_logprobs": "other"})
+    trainer = RowTrainer(tiny_model())
+    assert [trainer._recompute(d) for d in (1e-6, 1e-2)] == [False, True]
+
+
 def test_saved_and_loaded_state_goes_on_exactly(tmp_path):
     config = {"lr": 1e-2, "minibatches": 2, "warmup": 5}
     straight, broken = tiny_model(), tiny_model()

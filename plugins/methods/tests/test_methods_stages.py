@@ -45,6 +45,28 @@ def test_experience_makes_the_first_bank_with_nothing_shown(tmp_path):
     assert context.shared["experience"]["n"] == 12
 
 
+def test_a_stage_without_a_valid_episode_is_an_error_and_one_without_some_goes_on(tmp_path):
+    from dataclasses import replace
+
+    from skillbench.errors import SkillbenchError
+
+    for share, stage in ((1, Experience), (1, Grpo), (2, Grpo)):
+        context = grpo_context(tmp_path / f"{stage.__name__}{share}", iterations=1)
+        play = context.rollout
+
+        def broken(*args, play=play, share=share, **options):
+            return [replace(e, outcome="invalid", error="the server hung") if i % share == 0 else e
+                    for i, e in enumerate(play(*args, **options))]
+
+        context.rollout = broken
+        if share == 1:
+            with pytest.raises(SkillbenchError, match="the server hung"):
+                stage().fit(context)
+        else:
+            (row,) = stage().fit(context).metrics["curve"]
+            assert (row["n"], row["invalid"]) == (6, 6)
+
+
 # ---------------------------------------------------------------------- sft
 
 

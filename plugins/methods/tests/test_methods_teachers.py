@@ -239,7 +239,7 @@ EPISODES = [play(1, DETOUR), play(2, ["go to bed 1"], success=False), play(3, DE
 def test_a_bank_is_distilled_and_paid_for():
     spent = []
     with Endpoint([skills_answer()]) as endpoint:
-        bank = ask(endpoint, spent, usd_per_m_input=2.0, usd_per_m_output=8.0).distill(EPISODES)
+        bank = ask(endpoint, spent, usd_per_mtok_in=2.0, usd_per_mtok_out=8.0).distill(EPISODES)
     kinds = [(s.kind, s.task_type) for s in bank]
     assert kinds == [("general", None), ("task_type", "clean"), ("task_type", "heat"), ("mistake", None)]
     assert bank[1].source_tasks == ("train-1", "train-2")

@@ -25,6 +25,6 @@ OPENAI: dict[str, Any] = {
     "general": 10,  # entries asked for at most: general, per task type, mistakes
     "per_type": 5,
     "mistakes": 10,
-    "usd_per_m_input": 0.0,
-    "usd_per_m_output": 0.0,
+    "usd_per_mtok_in": 0.0,
+    "usd_per_mtok_out": 0.0,
 }

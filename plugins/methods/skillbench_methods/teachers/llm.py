@@ -225,8 +225,8 @@ class OpenAI:
         got = int(getattr(used, "completion_tokens", 0) or 0)
         details = getattr(used, "prompt_tokens_details", None)
         usd = (
-            sent * float(self.config["usd_per_m_input"])
-            + got * float(self.config["usd_per_m_output"])
+            sent * float(self.config["usd_per_mtok_in"])
+            + got * float(self.config["usd_per_mtok_out"])
         ) / 1e6
         usage = Usage(
             input_tokens=sent,
