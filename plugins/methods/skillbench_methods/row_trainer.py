@@ -14,7 +14,6 @@ trained at, shows there, and above `logp_limit` it is an error instead of a bad 
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,10 +24,10 @@ import torch
 from skillbench.errors import SkillbenchError
 
 from . import optimizer_state
+from .ranks import Ranks
 from .rows import Row, micro_batches
 from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
 from .settings import UPDATE
-
 
 OLD = ("auto", "recompute", "sampler")
 CLOSE = 1e-3  # nats; a sampler this near to the trained weights needs no recomputation
@@ -64,22 +63,20 @@ class RowTrainer:
             if reference is None:
                 raise ValueError("kl_coef > 0 needs a reference model")
             self.reference = Scorer(reference.eval(), float(c["temperature"]))
-        self.accelerator = _accelerator()
-        if self.accelerator is not None:
-            self.scorer = self.accelerator.prepare(self.scorer)
+        self.ranks = Ranks()
+        self.scorer = self.ranks.prepare(self.scorer)
         self.device = next(model.parameters()).device
 
     # ------------------------------------------------------------------ one update
 
     def update(self, rows: Sequence[Row], *, seed: int = 0) -> dict[str, float]:
         """Learn from this rank's rows. Returns metrics; without rows anywhere nothing changes."""
-        c = self.config
         rows = [r for r in rows if r.trained]
-        tokens = int(self._sum(sum(r.trained for r in rows)))
+        tokens = int(self.ranks.sum(sum(r.trained for r in rows)))
         out: dict[str, float] = {
-            "rows": self._sum(len(rows)),
+            "rows": self.ranks.sum(len(rows)),
             "tokens_trained": tokens,
-            "tokens_read": self._sum(sum(r.length for r in rows)),
+            "tokens_read": self.ranks.sum(sum(r.length for r in rows)),
             "optimizer_steps": 0,
         }
         if not tokens:
@@ -118,7 +115,7 @@ class RowTrainer:
             if parts > 1:
                 random.Random(f"{seed}-{epoch}").shuffle(order)
             plan += [order[i::parts] for i in range(parts)]
-        if self.accelerator is None:
+        if self.ranks.alone:
             plan = [p for p in plan if p]
         return plan
 
@@ -141,18 +138,18 @@ class RowTrainer:
         """
         c = self.config
         subset = [rows[i] for i in chosen]
-        tokens = int(self._sum(sum(r.trained for r in subset)))
+        tokens = int(self.ranks.sum(sum(r.trained for r in subset)))
         weights = token_weights(
             subset,
             c["loss_agg"],
             tokens=tokens,
-            sequences=int(self._sum(len(subset))),
+            sequences=int(self.ranks.sum(len(subset))),
             norm_tokens=int(c["norm_tokens"]),
         )
         sums = dict.fromkeys(("loss", "clip_share", "entropy", "kl", "diff"), 0.0)
         batches = self._batches(subset, weights)
         for n, (batch, where) in enumerate(batches):
-            logps, entropy = self._forward(batch, last=n == len(batches) - 1)
+            logps, entropy = self.ranks.forward(self.scorer, batch, last=n == len(batches) - 1)
             if first or not where:
                 reference_point = logps.detach()
             elif old:
@@ -181,8 +178,8 @@ class RowTrainer:
                 sums["clip_share"] += float(clipped.sum())
                 sums["entropy"] += float(entropy.detach().sum())
                 sums["diff"] += float((logps.detach() - batch.sampled).abs().sum())
-            self._backward(loss, last=n == len(batches) - 1)
-        return {k: self._sum(v) for k, v in sums.items()}, tokens
+            self.ranks.backward(self.scorer, loss, last=n == len(batches) - 1)
+        return {k: self.ranks.sum(v) for k, v in sums.items()}, tokens
 
     def _step(self, sums: Mapping[str, float], tokens: int, totals: dict[str, float]) -> None:
         """Clip, step, and add to the update's totals. A gradient that is not finite is left out."""
@@ -207,25 +204,11 @@ class RowTrainer:
         With old_logprobs="sampler" the ratio is taken to the rows' own log-probabilities.
         """
         self.model.train()
-        sampled = self.config["old_logprobs"] == "sampler"
-        tokens = sum(r.trained for r in rows)
-        weights = token_weights(
-            rows,
-            self.config["loss_agg"],
-            tokens=tokens,
-            sequences=len(rows),
-            norm_tokens=int(self.config["norm_tokens"]),
-        )
-        total = 0.0
-        for batch, _ in self._batches(rows, weights):
-            logps, _ = self.scorer(batch.input_ids, batch.where, batch.targets)
-            old = batch.sampled if sampled else logps.detach()
-            loss = (policy_loss(logps, old, batch.advantages)[0] * batch.weights).sum()
-            loss.backward()
-            total += float(loss.detach())
+        first = self.config["old_logprobs"] != "sampler"
+        sums, _ = self._accumulate(rows, range(len(rows)), {}, first=first)
         grads = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.grad is not None}
         self.optimizer.zero_grad(set_to_none=True)
-        return total, grads
+        return sums["loss"], grads
 
     # ------------------------------------------------------------------ checking the sampler
 
@@ -269,28 +252,10 @@ class RowTrainer:
         out = [
             (collate([rows[i] for i in g], [weights[i] for i in g], self.device), g) for g in groups
         ]
-        for _ in range(int(self._max(len(out))) - len(out)):
+        for _ in range(int(self.ranks.max(len(out))) - len(out)):
             dummy = Row((0,), (0,), (1,), (0.0,), (0.0,))
             out.append((collate([dummy], [0.0], self.device), []))
         return out
-
-    def _forward(self, batch: Batch, *, last: bool) -> tuple[Any, Any]:
-        if self.accelerator is not None and not last:
-            with self.accelerator.no_sync(self.scorer):
-                return self.scorer(batch.input_ids, batch.where, batch.targets)
-        return self.scorer(batch.input_ids, batch.where, batch.targets)
-
-    def _backward(self, loss: Any, *, last: bool) -> None:
-        if self.accelerator is None:
-            loss.backward()
-            return
-        # Data-parallel wrappers average over ranks; the loss is already divided by global tokens.
-        loss = loss * self.accelerator.num_processes
-        if last:
-            self.accelerator.backward(loss)
-        else:
-            with self.accelerator.no_sync(self.scorer):
-                self.accelerator.backward(loss)
 
     @torch.no_grad()
     def _score_all(self, rows: Sequence[Row]) -> dict[int, Any]:
@@ -310,21 +275,6 @@ class RowTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = float(self.config["lr"]) * scale
 
-    def _sum(self, value: float) -> float:
-        return self._reduce(value, "sum")
-
-    def _max(self, value: float) -> float:
-        if self.accelerator is None:
-            return value
-        tensor = torch.tensor([float(value)], device=self.device, dtype=torch.float64)
-        return float(self.accelerator.gather(tensor).max())
-
-    def _reduce(self, value: float, how: str) -> float:
-        if self.accelerator is None:
-            return value
-        tensor = torch.tensor(float(value), device=self.device, dtype=torch.float64)
-        return float(self.accelerator.reduce(tensor, reduction=how))
-
     def save(self, directory: Path) -> None:
         """Write the optimiser's moments as safetensors and its step count as JSON."""
         optimizer_state.save(self.optimizer, self._names, self.steps, directory)
@@ -336,12 +286,3 @@ class RowTrainer:
 
 def _kept(row: Row) -> list[float]:
     return [x for x, m in zip(row.logprobs, row.mask) if m]
-
-
-def _accelerator() -> Any:
-    """An Accelerator where this process is one of several (accelerate launch, torchrun)."""
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
-        return None
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=not torch.cuda.is_available())
