@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from skillbench.errors import SkillbenchError
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Context, Episode, Skill
+
+from .guards import usable
 
 DEFAULTS: dict[str, Any] = {"tasks": 60, "repeats": 2, "temperature": 1.0}
 
@@ -64,20 +65,6 @@ class Experience:
             "success": metrics["success"],
         }
         return Checkpoint(context.directory, None, metrics)
-
-
-def usable(played: Sequence[Episode]) -> list[Episode]:
-    """The episodes that infrastructure did not spoil; there is nothing to learn from the others.
-
-    Raises SkillbenchError where that leaves none: a stage that learned nothing must not look done.
-    """
-    valid = [e for e in played if e.outcome != "invalid"]
-    if played and not valid:
-        raise SkillbenchError(
-            f"none of {len(played)} learning episodes could be played; the first one failed with: "
-            f"{played[0].error}. Mend that and go on with --resume"
-        )
-    return valid
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skillbench.errors import LeakError, UsageError
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Episode, Usage
 
 from . import advantages, checkpoints
 from .evolve import Evolution
-from .experience import summary, usable
+from .experience import summary
+from .guards import trained_model, usable
 from .rows import Row, episode_rows
 from .settings import UPDATE
 
@@ -55,16 +55,10 @@ DEFAULTS: dict[str, Any] = {
 class Grpo:
     """Trainer of the stage; see the module's docstring."""
 
-    estimator = ""  # a subclass may fix it
-
     def fit(self, context: LearnContext) -> Checkpoint:
         """Learn for the configured iterations; go on from the last checkpoint if there is one."""
         config = {**DEFAULTS, **context.config}
-        if not getattr(context.policy, "trainable", False):
-            raise UsageError(
-                f"policy {getattr(context.policy, 'name', '?')!r} cannot be trained, and stage "
-                "'grpo' trains; use --policy household or hf:NAME, or --set trainer.grpo=false"
-            )
+        trained_model(context.policy, "grpo")
         state = _State(context, config)
         while state.iteration < int(config["iterations"]):
             state.iterate()
@@ -166,13 +160,10 @@ def training_rows(
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows with advantages of the groups that carry a gradient, and the counts.
 
-    Episodes come grouped by task; a group may have lost invalid episodes. Raises LeakError for an
-    episode from outside train.
+    Episodes come grouped by task; a group may have lost invalid episodes.
     """
     groups: dict[str, list[int]] = {}
     for i, e in enumerate(episodes):
-        if e.task.split != "train":
-            raise LeakError(f"task {e.task.id!r} of split {e.task.split!r} reached a trainer")
         groups.setdefault(e.task.id, []).append(i)
     limit = int(config["max_row_tokens"])
     plain = [episode_rows(e, max_tokens=limit) for e in episodes]

@@ -22,12 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from skillbench.errors import LeakError, UsageError
+from skillbench.errors import UsageError
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Completion, Episode, Request, Usage
 
 from . import checkpoints
-from .experience import summary, usable
+from .experience import summary
+from .guards import trained_model, usable
 from .rows import episode_rows
 
 DEFAULTS: dict[str, Any] = {
@@ -58,11 +59,7 @@ class Sft:
     def fit(self, context: LearnContext) -> Checkpoint:
         """Make the demonstrations, train on them, save the weights."""
         config = {**DEFAULTS, **context.config}
-        if not getattr(context.policy, "trainable", False):
-            raise UsageError(
-                f"policy {getattr(context.policy, 'name', '?')!r} cannot be trained, and stage "
-                "'sft' trains; use --policy household or hf:NAME, or --set trainer.sft=false"
-            )
+        model = trained_model(context.policy, "sft")
         done = checkpoints.latest(context.directory)
         if done is not None:
             context.policy.load(done[0] / "policy")
@@ -86,7 +83,7 @@ class Sft:
 
             began = time.perf_counter()
             metrics |= supervised(
-                context.policy.model(),
+                model,
                 context.policy.tokenizer(),
                 rows,
                 config,
@@ -151,9 +148,6 @@ class Sft:
 
 def select(episodes: Sequence[Episode], per_task: int, limit: int) -> list[Episode]:
     """Solved train episodes: the shortest of each task, types in turn, at most `limit`."""
-    for e in episodes:
-        if e.task.split != "train":
-            raise LeakError(f"task {e.task.id!r} of split {e.task.split!r} reached a trainer")
     solved = [(len(e.steps), i, e) for i, e in enumerate(episodes) if e.success]
     taken: dict[str, int] = {}
     queues: dict[str, list[Episode]] = {}

@@ -57,7 +57,7 @@ def supervised(
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         use_cpu=not gpu,
-        bf16=gpu and next(model.parameters()).dtype == torch.bfloat16,
+        bf16=False,  # guards.py: weights are float32
         gradient_checkpointing=False,
         dataloader_pin_memory=gpu,
         report_to="none",

@@ -133,8 +133,10 @@ def test_the_reward_takes_off_the_share_of_invalid_steps():
 
 
 def test_an_episode_from_outside_train_is_refused():
+    from skillbench_methods.guards import usable
+
     from skillbench.errors import LeakError
 
     e = episode(step([1], [2]), task=Task("unseen-1", "tiny", "unseen", "red", ""))
     with pytest.raises(LeakError, match="unseen"):
-        training_rows([e], DEFAULTS)
+        usable([e])
