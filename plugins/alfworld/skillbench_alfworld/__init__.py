@@ -20,7 +20,7 @@ def skillbench_register_environments(register):
             "train_games": 3000,  # generated games per split
             "seen_games": 200,
             "unseen_games": 200,
-            "max_steps": 50,
+            "max_steps": 0,
             "python": "",  # interpreter that has alfworld, for engine="textworld"; "": this one
         },
     )

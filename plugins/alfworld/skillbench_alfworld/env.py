@@ -32,6 +32,7 @@ from .pddl import read_game, task_sentence
 
 GENERATED, OFFICIAL = generator.SPLITS, ("valid_seen", "valid_unseen")
 SPLITS = (*GENERATED, *OFFICIAL)
+OFFICIAL_STEPS, GENERATED_STEPS = 50, 30
 CACHED_GAMES = 512  # some 60 kB each
 GENERATED_ID = re.compile(r".*/(train|seen|unseen)-(\d+)")
 INSTRUCTIONS = """\
@@ -53,7 +54,8 @@ class AlfworldEnvironment(Environment):
     source: "auto", "generated" or "official"; which games the split `train` means, see the module.
     data: folder that holds json_2.1.1; "" means ALFWORLD_DATA.
     train_games, seen_games, unseen_games: sizes of the generated splits.
-    max_steps: commands per episode before it is truncated.
+    max_steps: commands per episode before it is truncated; 0 means 50 on official games, as
+        published, and 30 on generated ones, whose rooms are smaller.
     python: interpreter that has the stock package, for engine="textworld".
     """
 
@@ -69,7 +71,7 @@ class AlfworldEnvironment(Environment):
         train_games: int = 3000,
         seen_games: int = 200,
         unseen_games: int = 200,
-        max_steps: int = 50,
+        max_steps: int = 0,
         python: str = "",
     ) -> None:
         if engine not in ("native", "textworld"):
@@ -80,9 +82,9 @@ class AlfworldEnvironment(Environment):
         for split, size in sizes.items():
             if size < 1:
                 raise UsageError(f"env.{split}_games is {size}; give at least 1")
-        if max_steps < 1:
-            raise UsageError(f"env.max_steps is {max_steps}; give at least 1")
-        self.engine, self.source, self.max_steps = engine, source, max_steps
+        if max_steps < 0:
+            raise UsageError(f"env.max_steps is {max_steps}; give at least 1, or 0 for the default")
+        self.engine, self.source, self._limit = engine, source, max_steps
         self.blocking = engine == "textworld"  # the loop then steps it in a thread
         self._sizes, self._data, self._python = sizes, data, python
         self._official = source == "official"
@@ -101,6 +103,11 @@ class AlfworldEnvironment(Environment):
                 f"env.source={self.source} does not go with the split {split!r}: "
                 "seen and unseen are generated games, valid_seen and valid_unseen official ones"
             )
+
+    @property
+    def max_steps(self) -> int:  # type: ignore[override]
+        """Commands per episode before it is truncated."""
+        return self._limit or (OFFICIAL_STEPS if self._official else GENERATED_STEPS)
 
     @property
     def label(self) -> str:  # type: ignore[override]

@@ -84,7 +84,7 @@ def furniture(plan: int) -> tuple[Receptacle, ...]:
         total, openable = counts[name]
         doors = set(rng.sample(range(1, total + 1), openable))
         for number in range(total, 0, -1):
-            shares = out and out[-1].type == name and rng.random() < 0.12
+            shares = out and out[-1].type == name and rng.random() < 0.05
             if not shares:
                 place += 1
             is_openable = name in L.ALWAYS_OPENABLE or number in doors

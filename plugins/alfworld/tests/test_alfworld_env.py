@@ -77,7 +77,7 @@ def test_fingerprints_tell_apart():
         (lambda: small(engine="nativ"), "did you mean 'native'"),
         (lambda: small(source="oficial"), "did you mean 'official'"),
         (lambda: small(train_games=0), "env.train_games is 0"),
-        (lambda: small(max_steps=0), "env.max_steps is 0"),
+        (lambda: small(max_steps=-1), "env.max_steps is -1"),
         (lambda: small().reset(), "options="),
         (lambda: small().step("look"), "step before reset"),
         (lambda: small().reset(options={"task": "put-a-mug/train-00003"}), "unknown alfworld task"),

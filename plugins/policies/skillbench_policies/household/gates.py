@@ -12,7 +12,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from .demos import Demo, demo
+from .demos import Demo, demo, window
 
 VALIDATION = 900_000_000  # demonstrations from here on are never trained on
 GATES = {  # decision -> least mean probability; what the checkpoint in the package must reach
@@ -81,24 +81,19 @@ def decisions(item: Demo):
                 yield number, "next_number", f"<think>{thought}</think><action>go to {kind}", " " + n
 
 
-def measure(directory: Path, count: int = 300) -> dict[str, dict[str, float]]:
+def measure(directory: Path, count: int = 300, *, windows: bool = False) -> dict[str, dict[str, float]]:
     """Mean probability and arg-max accuracy per decision, over `count` validation demonstrations."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from .pretrain import encode
+    from .tokenizer import build
 
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-    tok_dir = directory if (directory / "tokenizer.json").exists() else None
-    if tok_dir:
-        tokenizer = AutoTokenizer.from_pretrained(tok_dir)
-    else:
-        from .tokenizer import build
-
-        tokenizer = build()
+    tokenizer = build()
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for index in range(VALIDATION, VALIDATION + count):
-        item = demo(index)
+        item = window(index) if windows else demo(index)
         ids, _ = encode(tokenizer, item)
         starts = [i + 1 for i, t in enumerate(ids) if t == tokenizer.convert_tokens_to_ids("<|assistant|>")]
         with torch.inference_mode():
@@ -120,8 +115,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--windows", action="store_true", help="single decisions, not episodes")
     args = parser.parse_args(argv)
-    result = measure(args.directory, args.count)
+    result = measure(args.directory, args.count, windows=args.windows)
     missed = {k: g for k, g in GATES.items() if result.get(k, {"p": 0.0})["p"] < g}
     print(json.dumps({"gates": result, "missed": missed}, indent=1))
     return 0 if not missed else 1

@@ -175,7 +175,7 @@ class Player:
             if at_tool or self._chance(self.kind, "treat", rng):
                 treat = self.kind
         goal = f"{TREATMENTS[treat]} 1" if treat else f"{self.goal_place} 1"
-        words = f"bring {self.held} {treat or 'put'}"
+        words = f"bring {self.held} {treat or 'put'} {_type(goal)}"
         if self.here != goal:
             if not self._chance("direct", "straight", rng):
                 return f"{words} wander", "go to " + self._random_place(rng)
