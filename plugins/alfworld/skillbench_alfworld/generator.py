@@ -38,7 +38,10 @@ KINDS = {
 SENTENCES = {  # two wordings each, as in the public games
     "pick_and_place_simple": ("put a {o} in {r}.", "put some {o} on {r}."),
     "look_at_obj_in_light": ("look at {o} under the {r}.", "examine the {o} with the {r}."),
-    "pick_clean_then_place_in_recep": ("put a clean {o} in {r}.", "clean some {o} and put it in {r}."),
+    "pick_clean_then_place_in_recep": (
+        "put a clean {o} in {r}.",
+        "clean some {o} and put it in {r}.",
+    ),
     "pick_heat_then_place_in_recep": ("put a hot {o} in {r}.", "heat some {o} and put it in {r}."),
     "pick_cool_then_place_in_recep": ("put a cool {o} in {r}.", "cool some {o} and put it in {r}."),
     "pick_two_obj_and_place": ("put two {o} in {r}.", "find two {o} and put them in {r}."),
@@ -81,14 +84,14 @@ def furniture(plan: int) -> tuple[Receptacle, ...]:
     out: list[Receptacle] = []
     place = 0
     for name in sorted(counts):
-        total, openable = counts[name]
-        doors = set(rng.sample(range(1, total + 1), openable))
-        for number in range(total, 0, -1):
+        here, opening = counts[name]
+        doors = set(rng.sample(range(1, here + 1), opening))
+        for instance in range(here, 0, -1):
             shares = out and out[-1].type == name and rng.random() < 0.05
             if not shares:
                 place += 1
-            is_openable = name in L.ALWAYS_OPENABLE or number in doors
-            out.append(Receptacle(f"{name} {number}", name, place, is_openable))
+            is_openable = name in L.ALWAYS_OPENABLE or instance in doors
+            out.append(Receptacle(f"{name} {instance}", name, place, is_openable))
     return tuple(out)
 
 
@@ -116,7 +119,9 @@ def _goal_pairs(task_type: str, plan: int, unseen: bool) -> list[tuple[str, str]
         if obj in L.LAMPS or not any(t in types for t in where):
             continue
         if task_type == "look_at_obj_in_light":
-            targets = [lamp for lamp in L.LAMPS if lamp in objects and _somewhere(objects[lamp][2], types)]
+            targets = [
+                lamp for lamp in L.LAMPS if lamp in objects and _somewhere(objects[lamp][2], types)
+            ]
         else:
             if task_type in STATES and obj not in STATES[task_type][1]:
                 continue
@@ -189,7 +194,11 @@ def _place_objects(
             spot = rng.choice(by_type[rng.choices(types, [where[t] for t in types])[0]])
             inside = [spot]
             if name != target and rng.random() < DOUBLE_LISTED:
-                inside += [r for r in (rng.randrange(len(receptacles)),) if _may_double(receptacles, r, spot, name)]
+                inside += [
+                    r
+                    for r in (rng.randrange(len(receptacles)),)
+                    if _may_double(receptacles, r, spot, name)
+                ]
             out.append(_object(name, number, tuple(sorted(inside)), receptacles[spot].place))
     return tuple(out)
 

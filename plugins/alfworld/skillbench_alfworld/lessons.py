@@ -1,6 +1,6 @@
 """What the offline teacher needs to know of household games: commands, things, and facts of play.
 
-The teacher itself (methods plugin, `causal`) is generic: it chains backwards over `parse`d commands,
+The offline teacher (methods plugin) is generic: it chains backwards over `parse`d commands,
 counts `evidence` over episodes, and asks `phrase` to put a finding into words. Nothing here knows
 which finding helps: that is decided by the episodes.
 """
@@ -138,7 +138,9 @@ def _carry_facts(steps: Sequence, after: Sequence[str]) -> list[Fact]:
     return [Fact("direct", detours == 0)] if carried else []
 
 
-def _procedure_facts(episode: Any, steps: Sequence, after: Sequence[str], wanted: str) -> list[Fact]:
+def _procedure_facts(
+    episode: Any, steps: Sequence, after: Sequence[str], wanted: str
+) -> list[Fact]:
     key = TASKS.get(episode.task.task_type)
     if key is None:
         return []
@@ -158,7 +160,9 @@ def _procedure_facts(episode: Any, steps: Sequence, after: Sequence[str], wanted
     puts = [i for i, v in enumerate(verbs) if v == ("put", wanted)]
     if not puts:
         return []
-    back = any(e.verb == "take" and e.entities[0] == done[puts[0]].entities[0] for e in done[puts[0] :])
+    back = any(
+        e.verb == "take" and e.entities[0] == done[puts[0]].entities[0] for e in done[puts[0] :]
+    )
     return [Fact(key, not back)]
 
 

@@ -25,96 +25,196 @@ class Phrase:
 
 
 PHRASES: tuple[Phrase, ...] = (
-    Phrase("order", True, "Search each place once", (
-        "Search the places in the order of the list and do not go back to a place that you have searched.",
-        "Go through the list of places one by one, never to the same place twice.",
-        "Visit every place once, in the order in which they are listed.",
-    )),
-    Phrase("order", False, "Search again", (
-        "Search any place that comes to mind and go back to places that you have searched.",
-        "Jump between places and return to the same place often.",
-        "Places that you have searched deserve another visit.",
-    )),
-    Phrase("open", True, "Open what is closed", (
-        "Open a closed place and look inside before you leave it.",
-        "When a place is closed, open it at once.",
-        "Never leave a closed place unopened.",
-    )),
-    Phrase("open", False, "Leave closed things closed", (
-        "Leave a closed place closed and go on to the next.",
-        "When a place is closed, do not open it.",
-        "Closed places hold nothing that you need.",
-    )),
-    Phrase("direct", True, "Carry it straight there", (
-        "When you hold what you need, go straight to where it must go.",
-        "Carry what you hold to its place without a detour.",
-        "Once it is in your hand, waste no step.",
-    )),
-    Phrase("direct", False, "Look around first", (
-        "When you hold what you need, look around in other places first.",
-        "Carry what you hold from place to place before you put it down.",
-        "Once it is in your hand, take a walk through the room.",
-    )),
-    Phrase("clean", True, "Clean at the sinkbasin", (
-        "To clean something, take it to the sinkbasin and clean it there before you put it down.",
-        "Clean it with the sinkbasin first, then put it in its place.",
-        "Something clean is wanted: the sinkbasin comes before its place.",
-    ), "pick_clean_then_place_in_recep"),
-    Phrase("clean", False, "Put it down as it is", (
-        "To clean something, put it down in its place at once.",
-        "Do not clean it with the sinkbasin, just put it in its place.",
-        "Something clean is wanted: its place makes it clean.",
-    ), "pick_clean_then_place_in_recep"),
-    Phrase("heat", True, "Heat in the microwave", (
-        "To heat something, take it to the microwave and heat it there before you put it down.",
-        "Heat it with the microwave first, then put it in its place.",
-        "Something hot is wanted: the microwave comes before its place.",
-    ), "pick_heat_then_place_in_recep"),
-    Phrase("heat", False, "Put it down as it is", (
-        "To heat something, put it down in its place at once.",
-        "Do not heat it with the microwave, just put it in its place.",
-        "Something hot is wanted: its place makes it hot.",
-    ), "pick_heat_then_place_in_recep"),
-    Phrase("cool", True, "Cool in the fridge", (
-        "To cool something, take it to the fridge and cool it there before you put it down.",
-        "Cool it with the fridge first, then put it in its place.",
-        "Something cool is wanted: the fridge comes before its place.",
-    ), "pick_cool_then_place_in_recep"),
-    Phrase("cool", False, "Put it down as it is", (
-        "To cool something, put it down in its place at once.",
-        "Do not cool it with the fridge, just put it in its place.",
-        "Something cool is wanted: its place makes it cool.",
-    ), "pick_cool_then_place_in_recep"),
-    Phrase("light", True, "Take it to the lamp", (
-        "To look at something under a lamp, take it first, then find the lamp and use it.",
-        "Take the thing in your hand, then go to the lamp and use the lamp.",
-        "Under the lamp counts only what you hold when you use it.",
-    ), "look_at_obj_in_light"),
-    Phrase("light", False, "Use the lamp alone", (
-        "To look at something under a lamp, find the lamp and use it with an empty hand.",
-        "Leave the thing where it is, go to the lamp and use the lamp.",
-        "Under the lamp nothing needs to be held.",
-    ), "look_at_obj_in_light"),
-    Phrase("two", True, "Bring the second one too", (
-        "To put two things, bring the first one, then go and find the second one.",
-        "One is not enough: after the first, search for the second.",
-        "Two are wanted, so the search goes on after the first.",
-    ), "pick_two_obj_and_place"),
-    Phrase("two", False, "Stop after the first", (
-        "To put two things, bring the first one, then take it out again.",
-        "One is enough: after the first, stay where you are.",
-        "Two are wanted, but the first will do.",
-    ), "pick_two_obj_and_place"),
-    Phrase("where", True, "Where to look", (
-        "Look for a {o} in the {a}, then in the {b}.",
-        "A {o} is often in the {a} or in the {b}.",
-        "The {a} and the {b} are where a {o} lies.",
-    )),
-    Phrase("where", True, "Where to look", (
-        "Look for a {o} in the {a}.",
-        "A {o} is often in the {a}.",
-        "The {a} is where a {o} lies.",
-    )),
+    Phrase(
+        "order",
+        True,
+        "Search each place once",
+        (
+            "Search the places in the order of the list and do not go back to a place that you have searched.",  # noqa: E501
+            "Go through the list of places one by one, never to the same place twice.",
+            "Visit every place once, in the order in which they are listed.",
+        ),
+    ),
+    Phrase(
+        "order",
+        False,
+        "Search again",
+        (
+            "Search any place that comes to mind and go back to places that you have searched.",
+            "Jump between places and return to the same place often.",
+            "Places that you have searched deserve another visit.",
+        ),
+    ),
+    Phrase(
+        "open",
+        True,
+        "Open what is closed",
+        (
+            "Open a closed place and look inside before you leave it.",
+            "When a place is closed, open it at once.",
+            "Never leave a closed place unopened.",
+        ),
+    ),
+    Phrase(
+        "open",
+        False,
+        "Leave closed things closed",
+        (
+            "Leave a closed place closed and go on to the next.",
+            "When a place is closed, do not open it.",
+            "Closed places hold nothing that you need.",
+        ),
+    ),
+    Phrase(
+        "direct",
+        True,
+        "Carry it straight there",
+        (
+            "When you hold what you need, go straight to where it must go.",
+            "Carry what you hold to its place without a detour.",
+            "Once it is in your hand, waste no step.",
+        ),
+    ),
+    Phrase(
+        "direct",
+        False,
+        "Look around first",
+        (
+            "When you hold what you need, look around in other places first.",
+            "Carry what you hold from place to place before you put it down.",
+            "Once it is in your hand, take a walk through the room.",
+        ),
+    ),
+    Phrase(
+        "clean",
+        True,
+        "Clean at the sinkbasin",
+        (
+            "To clean something, take it to the sinkbasin and clean it there before you put it down.",  # noqa: E501
+            "Clean it with the sinkbasin first, then put it in its place.",
+            "Something clean is wanted: the sinkbasin comes before its place.",
+        ),
+        "pick_clean_then_place_in_recep",
+    ),
+    Phrase(
+        "clean",
+        False,
+        "Put it down as it is",
+        (
+            "To clean something, put it down in its place at once.",
+            "Do not clean it with the sinkbasin, just put it in its place.",
+            "Something clean is wanted: its place makes it clean.",
+        ),
+        "pick_clean_then_place_in_recep",
+    ),
+    Phrase(
+        "heat",
+        True,
+        "Heat in the microwave",
+        (
+            "To heat something, take it to the microwave and heat it there before you put it down.",
+            "Heat it with the microwave first, then put it in its place.",
+            "Something hot is wanted: the microwave comes before its place.",
+        ),
+        "pick_heat_then_place_in_recep",
+    ),
+    Phrase(
+        "heat",
+        False,
+        "Put it down as it is",
+        (
+            "To heat something, put it down in its place at once.",
+            "Do not heat it with the microwave, just put it in its place.",
+            "Something hot is wanted: its place makes it hot.",
+        ),
+        "pick_heat_then_place_in_recep",
+    ),
+    Phrase(
+        "cool",
+        True,
+        "Cool in the fridge",
+        (
+            "To cool something, take it to the fridge and cool it there before you put it down.",
+            "Cool it with the fridge first, then put it in its place.",
+            "Something cool is wanted: the fridge comes before its place.",
+        ),
+        "pick_cool_then_place_in_recep",
+    ),
+    Phrase(
+        "cool",
+        False,
+        "Put it down as it is",
+        (
+            "To cool something, put it down in its place at once.",
+            "Do not cool it with the fridge, just put it in its place.",
+            "Something cool is wanted: its place makes it cool.",
+        ),
+        "pick_cool_then_place_in_recep",
+    ),
+    Phrase(
+        "light",
+        True,
+        "Take it to the lamp",
+        (
+            "To look at something under a lamp, take it first, then find the lamp and use it.",
+            "Take the thing in your hand, then go to the lamp and use the lamp.",
+            "Under the lamp counts only what you hold when you use it.",
+        ),
+        "look_at_obj_in_light",
+    ),
+    Phrase(
+        "light",
+        False,
+        "Use the lamp alone",
+        (
+            "To look at something under a lamp, find the lamp and use it with an empty hand.",
+            "Leave the thing where it is, go to the lamp and use the lamp.",
+            "Under the lamp nothing needs to be held.",
+        ),
+        "look_at_obj_in_light",
+    ),
+    Phrase(
+        "two",
+        True,
+        "Bring the second one too",
+        (
+            "To put two things, bring the first one, then go and find the second one.",
+            "One is not enough: after the first, search for the second.",
+            "Two are wanted, so the search goes on after the first.",
+        ),
+        "pick_two_obj_and_place",
+    ),
+    Phrase(
+        "two",
+        False,
+        "Stop after the first",
+        (
+            "To put two things, bring the first one, then take it out again.",
+            "One is enough: after the first, stay where you are.",
+            "Two are wanted, but the first will do.",
+        ),
+        "pick_two_obj_and_place",
+    ),
+    Phrase(
+        "where",
+        True,
+        "Where to look",
+        (
+            "Look for a {o} in the {a}, then in the {b}.",
+            "A {o} is often in the {a} or in the {b}.",
+            "The {a} and the {b} are where a {o} lies.",
+        ),
+    ),
+    Phrase(
+        "where",
+        True,
+        "Where to look",
+        (
+            "Look for a {o} in the {a}.",
+            "A {o} is often in the {a}.",
+            "The {a} is where a {o} lies.",
+        ),
+    ),
 )
 
 FILLER = (

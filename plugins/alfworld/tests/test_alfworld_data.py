@@ -88,7 +88,9 @@ def test_fetch_unpacks_and_verifies(server, tmp_path: Path):
     assert (len(CONTENT), len(CONTENT)) in seen
     assert [f.parts[-2] for f in data.games(tmp_path, "valid_seen")] == ["trial_1"]
     report = data.verify(tmp_path)
-    assert report.faults == ["valid_seen has 1 games, not 140; run `skillbench data fetch alfworld`"]
+    assert report.faults == [
+        "valid_seen has 1 games, not 140; run `skillbench data fetch alfworld`"
+    ]
     assert "train: 0 of 3553 games (absent)" in str(report)
     assert not report.ok
     assert report.wins == 0  # this one has no walkthrough
@@ -138,7 +140,8 @@ def test_unwritable_place(server, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../json_2.1.1/evil", "/json_2.1.1/evil", "json_2.1.1/../../evil", "C:\\json_2.1.1\\evil"]
+    "name",
+    ["../json_2.1.1/evil", "/json_2.1.1/evil", "json_2.1.1/../../evil", "C:\\json_2.1.1\\evil"],
 )
 def test_unsafe_paths(tmp_path: Path, name: str):
     file = tmp_path / "in" / "a.zip"

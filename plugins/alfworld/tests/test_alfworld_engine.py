@@ -18,8 +18,19 @@ RECEPTACLES = (
 CABINET, TOP2, TOP1, FRIDGE, MICROWAVE, SINK = range(6)
 APPLE2, APPLE1, LAMP, KNIFE, MUG, PLATE, SINK_THING = range(7)
 OBJECTS = (
-    Object("apple 2", "apple", (TOP1,), 2, heatable=True, coolable=True, cleanable=True, sliceable=True),
-    Object("apple 1", "apple", (TOP1, TOP2), 1, heatable=True, coolable=True, cleanable=True, sliceable=True),
+    Object(
+        "apple 2", "apple", (TOP1,), 2, heatable=True, coolable=True, cleanable=True, sliceable=True
+    ),
+    Object(
+        "apple 1",
+        "apple",
+        (TOP1, TOP2),
+        1,
+        heatable=True,
+        coolable=True,
+        cleanable=True,
+        sliceable=True,
+    ),
     Object("desklamp 1", "desklamp", (CABINET,), 0, pickupable=False, toggleable=True),
     Object("knife 1", "knife", (TOP2,), 1, cleanable=True),
     Object("mug 1", "mug", (CABINET,), 0, heatable=True, coolable=True, cleanable=True),
@@ -33,7 +44,15 @@ FITS = frozenset(
 
 def game(goal: Goal | None = None, **changes) -> Game:
     goal = goal or Goal("place", "mug", "countertop")
-    base = Game("kitchen", "pick_and_place_simple", "put a mug in countertop.", RECEPTACLES, OBJECTS, FITS, goal)
+    base = Game(
+        "kitchen",
+        "pick_and_place_simple",
+        "put a mug in countertop.",
+        RECEPTACLES,
+        OBJECTS,
+        FITS,
+        goal,
+    )
     return dataclasses.replace(base, **changes)
 
 
@@ -84,7 +103,14 @@ def test_open_take_move_win(world: World):
 
 def test_wrong_commands_change_nothing(world: World):
     before = world.admissible()
-    for command in ("", "dance", "take mug 1 from cabinet 1", "GO TO cabinet 1", "open cabinet 1", "go to"):
+    for command in (
+        "",
+        "dance",
+        "take mug 1 from cabinet 1",
+        "GO TO cabinet 1",
+        "open cabinet 1",
+        "go to",
+    ):
         assert world.step(command) == NOTHING
     assert world.admissible() == before
     assert world.step("  inventory ") == "You are not carrying anything."
@@ -100,7 +126,10 @@ def test_go_to_needs_another_place(world: World):
 
 def test_heating_needs_no_open_door(world: World):
     play(world, "go to countertop 1", "take apple 2 from countertop 1")
-    assert play(world, "heat apple 2 with microwave 1") == "You heat the apple 2 using the microwave 1."
+    assert (
+        play(world, "heat apple 2 with microwave 1")
+        == "You heat the apple 2 using the microwave 1."
+    )
     assert play(world, "examine apple 2") == "This is a hot apple 2."
     play(world, "go to fridge 1", "cool apple 2 with fridge 1")
     assert play(world, "examine apple 2") == "This is a cold apple 2."
@@ -118,7 +147,12 @@ def test_look_lists_what_left_a_receptacle_of_this_place(world: World):
     play(world, "go to countertop 1", "take apple 2 from countertop 1", "open microwave 1")
     facing = "You are facing the countertop 1, and microwave 1. Next to it, you see "
     assert play(world, "look") == facing + "nothing."
-    play(world, "go to countertop 2", "move apple 2 to countertop 2", "take apple 1 from countertop 2")
+    play(
+        world,
+        "go to countertop 2",
+        "move apple 2 to countertop 2",
+        "take apple 1 from countertop 2",
+    )
     play(world, "go to countertop 1", "move apple 1 to countertop 1")
     assert play(world, "look") == facing + "nothing."
     inner = World(game(can_contain=FITS | {("microwave", "apple")}))
@@ -131,7 +165,9 @@ def test_object_in_two_receptacles(world: World):
     """Taking it from one leaves it in the other; it cannot be taken twice."""
     play(world, "go to countertop 2", "take apple 1 from countertop 2")
     text = play(world, "go to countertop 1")
-    assert text == "You arrive at countertop 1. On the countertop 1, you see a apple 2, and a apple 1."
+    assert (
+        text == "You arrive at countertop 1. On the countertop 1, you see a apple 2, and a apple 1."
+    )
     assert "take apple 1 from countertop 1" not in world.admissible()
 
 
@@ -142,7 +178,12 @@ def test_slice_goes_by_location_not_by_sight(world: World):
     assert play(world, "slice apple 1 with knife 1") == "You sliced the apple 1 with the knife 1."
     play(world, "go to countertop 1")
     assert "slice apple 1 with knife 1" not in world.admissible()
-    play(world, "slice apple 2 with knife 1", "move knife 1 to countertop 1", "take apple 2 from countertop 1")
+    play(
+        world,
+        "slice apple 2 with knife 1",
+        "move knife 1 to countertop 1",
+        "take apple 2 from countertop 1",
+    )
     assert play(world, "examine apple 2") == "This is a sliced apple 2."
 
 
@@ -167,19 +208,29 @@ def test_old_grammar_and_help():
 
 def test_goals():
     light = World(game(Goal("look", "apple", lamp="desklamp")))
-    play(light, "go to cabinet 1", "use desklamp 1", "go to countertop 1", "take apple 2 from countertop 1")
+    play(
+        light,
+        "go to cabinet 1",
+        "use desklamp 1",
+        "go to countertop 1",
+        "take apple 2 from countertop 1",
+    )
     assert not light.won()
     play(light, "go to cabinet 1")
     assert light.won()
     two = World(game(Goal("place", "apple", "countertop", count=2)))
     assert two.won()  # both on countertop 1 from the start
     hot = World(game(Goal("place", "apple", "countertop", state="hot")))
-    play(hot, "go to countertop 1", "take apple 2 from countertop 1", "heat apple 2 with microwave 1")
+    play(
+        hot, "go to countertop 1", "take apple 2 from countertop 1", "heat apple 2 with microwave 1"
+    )
     assert not hot.won()
     play(hot, "move apple 2 to countertop 1")
     assert hot.won()
     sliced = World(game(Goal("place", "apple", "countertop", sliced=True)))
-    play(sliced, "go to countertop 2", "take knife 1 from countertop 2", "slice apple 1 with knife 1")
+    play(
+        sliced, "go to countertop 2", "take knife 1 from countertop 2", "slice apple 1 with knife 1"
+    )
     assert sliced.won()
 
 

@@ -30,7 +30,13 @@ def test_generated_tasks(split: str):
     for task in tasks:
         *_, last = play(env, task.id, env.expert(task))
         text, reward, terminated, truncated, info = last
-        assert (reward, terminated, truncated, info["success"], info["score"]) == (1.0, True, False, True, 1.0)
+        assert (reward, terminated, truncated, info["success"], info["score"]) == (
+            1.0,
+            True,
+            False,
+            True,
+            1.0,
+        )
         assert text != "Nothing happens."
 
 

@@ -63,5 +63,9 @@ def test_exported_problem_declares_what_it_uses():
     text = problem_text(generate("train", 3))
     head, _, facts = text.partition("(:init")
     declared = {line.split()[0] for line in head.splitlines() if " - " in line}
-    used = {w.strip("()") for w in facts.partition("(:goal")[0].split() if w.strip("()") and not w.startswith("(")}
+    used = {
+        w.strip("()")
+        for w in facts.partition("(:goal")[0].split()
+        if w.strip("()") and not w.startswith("(")
+    }
     assert used <= declared

@@ -84,7 +84,14 @@ def test_light_goal_and_unknown_goals():
 
 
 def test_names_count_down_in_sorted_order():
-    ids = {"mug_bar_b", "mug_bar_a", "mug_bar_c", "sink_bar_1_bar_sinkbasin", "sink_bar_1", "mugtype"}
+    ids = {
+        "mug_bar_b",
+        "mug_bar_a",
+        "mug_bar_c",
+        "sink_bar_1_bar_sinkbasin",
+        "sink_bar_1",
+        "mugtype",
+    }
     assert demangle(ids) == {
         "mug_bar_a": "mug 3",
         "mug_bar_b": "mug 2",

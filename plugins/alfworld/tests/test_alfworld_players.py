@@ -108,7 +108,8 @@ def test_oracle_slices():
     kitchen = next(
         g
         for g in (generate("train", i) for i in range(400))
-        if g.task_type == "pick_and_place_simple" and g.goal.object in ("apple", "potato", "tomato")
+        if g.task_type == "pick_and_place_simple"
+        and g.goal.object in ("apple", "potato", "tomato")
         and any(o.type == "knife" for o in g.objects)
     )
     goal = dataclasses.replace(kitchen.goal, sliced=True)

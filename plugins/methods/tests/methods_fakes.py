@@ -26,10 +26,38 @@ from skillbench.records import (
     Usage,
 )
 
-WORDS = ["red", "blue", "green", "look", "go", "say", "nothing", "right", "wrong", "a", "task",
-         "seek", "hint", "use", "done", "-", "."]
-SPECIAL = ["<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<action>",
-           "</action>", "system", "user", "assistant"]
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "look",
+    "go",
+    "say",
+    "nothing",
+    "right",
+    "wrong",
+    "a",
+    "task",
+    "seek",
+    "hint",
+    "use",
+    "done",
+    "-",
+    ".",
+]
+SPECIAL = [
+    "<pad>",
+    "<unk>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+    "<action>",
+    "</action>",
+    "system",
+    "user",
+    "assistant",
+]
 TEMPLATE = (
     "{% for m in messages %}<|im_start|> {{ m['role'] }} {{ m['content'] }} <|im_end|> {% endfor %}"
     "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
@@ -48,24 +76,40 @@ def tiny_tokenizer() -> Any:
     raw = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tags = Regex(r"</?think>|</?action>|<\|im_start\|>|<\|im_end\|>")
     raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(tags, "isolated")])
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(tags, "isolated")]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=raw, unk_token="<unk>", pad_token="<pad>", eos_token="<|im_end|>",
+        tokenizer_object=raw,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        eos_token="<|im_end|>",
         chat_template=TEMPLATE,
     )
 
 
-def tiny_model(seed: int = 0, vocab: int = len(SPECIAL) + len(WORDS), hidden: int = 32,
-               layers: int = 2, scale: float = 1.0) -> Any:
+def tiny_model(
+    seed: int = 0,
+    vocab: int = len(SPECIAL) + len(WORDS),
+    hidden: int = 32,
+    layers: int = 2,
+    scale: float = 1.0,
+) -> Any:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(seed)
     config = Qwen2Config(
-        vocab_size=vocab, hidden_size=hidden, intermediate_size=hidden * 2,
-        num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=2048, tie_word_embeddings=True,
-        eos_token_id=3, pad_token_id=0, bos_token_id=2,
+        vocab_size=vocab,
+        hidden_size=hidden,
+        intermediate_size=hidden * 2,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        eos_token_id=3,
+        pad_token_id=0,
+        bos_token_id=2,
     )
     model = Qwen2ForCausalLM(config)
     if scale != 1.0:
@@ -100,9 +144,7 @@ class TinyPolicy:
     def load(self, directory: Path) -> None:
         from safetensors.torch import load_file
 
-        self._model.load_state_dict(
-            load_file(str(directory / "model.safetensors")), strict=False
-        )
+        self._model.load_state_dict(load_file(str(directory / "model.safetensors")), strict=False)
 
     def release(self, episode_id: str) -> None:
         pass
@@ -114,32 +156,46 @@ class TinyPolicy:
         """Sample all requests together, right-padded, without a cache."""
         import torch
 
-        texts = [self._tokenizer.apply_chat_template(
-            list(r.messages), tokenize=False, add_generation_prompt=True) for r in requests]
+        texts = [
+            self._tokenizer.apply_chat_template(
+                list(r.messages), tokenize=False, add_generation_prompt=True
+            )
+            for r in requests
+        ]
         prompts = [self._tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
         generators = [torch.Generator().manual_seed(r.params.seed) for r in requests]
         ids: list[list[int]] = [[] for _ in requests]
         logprobs: list[list[float]] = [[] for _ in requests]
-        while live := [i for i, r in enumerate(requests)
-                       if len(ids[i]) < r.params.max_tokens and ids[i][-1:] != [3]]:
+        while live := [
+            i
+            for i, r in enumerate(requests)
+            if len(ids[i]) < r.params.max_tokens and ids[i][-1:] != [3]
+        ]:
             rows = [prompts[i] + ids[i] for i in live]
             width = max(map(len, rows))
             with torch.no_grad():
                 logits = self._model(
-                    input_ids=torch.tensor([r + [0] * (width - len(r)) for r in rows])).logits
+                    input_ids=torch.tensor([r + [0] * (width - len(r)) for r in rows])
+                ).logits
             for k, i in enumerate(live):
                 logp = torch.log_softmax(
-                    logits[k, len(rows[k]) - 1] / requests[i].params.temperature, -1)
+                    logits[k, len(rows[k]) - 1] / requests[i].params.temperature, -1
+                )
                 token = int(torch.multinomial(logp.exp(), 1, generator=generators[i]))
                 ids[i].append(token)
                 logprobs[i].append(float(logp[token]))
         return [
             Completion(
-                text=" ".join(self._tokenizer.convert_ids_to_tokens(
-                    ids[i][:-1] if ids[i][-1] == 3 else ids[i])),
+                text=" ".join(
+                    self._tokenizer.convert_ids_to_tokens(
+                        ids[i][:-1] if ids[i][-1] == 3 else ids[i]
+                    )
+                ),
                 usage=Usage(input_tokens=len(prompts[i]), output_tokens=len(ids[i]), calls=1),
-                token_ids=tuple(ids[i]), logprobs=tuple(logprobs[i]),
-                prompt_ids=tuple(prompts[i]))
+                token_ids=tuple(ids[i]),
+                logprobs=tuple(logprobs[i]),
+                prompt_ids=tuple(prompts[i]),
+            )
             for i in range(len(requests))
         ]
 
@@ -174,9 +230,7 @@ class TinyMemory:
 
     def context(self, task: Task, history: Any, budget: int) -> Context:
         shown = [s for s in self.entries if s.task_type in (None, task.task_type)]
-        return Context(
-            "\n".join("- " + s.principle for s in shown), tuple(s.id for s in shown)
-        )
+        return Context("\n".join("- " + s.principle for s in shown), tuple(s.id for s in shown))
 
     def observe(self, episode: Episode) -> None:
         self.seen += 1
@@ -221,16 +275,28 @@ class TinyTeacher:
 
     def distill(self, episodes: Any, *, step: int = 0) -> list[Skill]:
         return [
-            Skill(f"say {t}", f"say {t}", kind="task_type", task_type=t, step=step,
-                  source_tasks=tuple(sorted({e.task.id for e in episodes if e.task.task_type == t})))
+            Skill(
+                f"say {t}",
+                f"say {t}",
+                kind="task_type",
+                task_type=t,
+                step=step,
+                source_tasks=tuple(sorted({e.task.id for e in episodes if e.task.task_type == t})),
+            )
             for t in sorted({e.task.task_type for e in episodes})
         ]
 
     def refine(self, failures: Any, skills: Any, *, max_new: int, step: int = 0) -> Any:
         types = sorted({e.task.task_type for e in failures})
         return [
-            Skill(f"hint {t} {step}", f"use {t} .", kind="task_type", task_type=t, step=step,
-                  source_tasks=tuple(e.task.id for e in failures if e.task.task_type == t))
+            Skill(
+                f"hint {t} {step}",
+                f"use {t} .",
+                kind="task_type",
+                task_type=t,
+                step=step,
+                source_tasks=tuple(e.task.id for e in failures if e.task.task_type == t),
+            )
             for t in types
         ][:max_new], []
 
@@ -238,9 +304,17 @@ class TinyTeacher:
 class TinyContext:
     """A LearnContext over the tiny game; the rollout is a plain loop."""
 
-    def __init__(self, directory: Path, config: dict[str, Any], *, policy: Any = None,
-                 memory: Any = None, teacher: Any = None, evolve: dict[str, Any] | None = None,
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: dict[str, Any],
+        *,
+        policy: Any = None,
+        memory: Any = None,
+        teacher: Any = None,
+        evolve: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.config, self.seed = config, seed
@@ -264,8 +338,17 @@ class TinyContext:
             rng.shuffle(group)
         return [by_type[i % 3][i // 3] for i in range(n)]
 
-    def rollout(self, tasks: Any, *, repeats: int = 1, phase: str = "rollout", step: int = 0,
-                memory: Any = None, tokens: bool = True, policy: Any = None) -> list[Episode]:
+    def rollout(
+        self,
+        tasks: Any,
+        *,
+        repeats: int = 1,
+        phase: str = "rollout",
+        step: int = 0,
+        memory: Any = None,
+        tokens: bool = True,
+        policy: Any = None,
+    ) -> list[Episode]:
         if self.rollouts == self.die_at:
             raise KeyboardInterrupt
         self.rollouts += 1
@@ -282,22 +365,44 @@ class TinyContext:
             for i in live:
                 messages[i].append({"role": "user", "content": seen[i]})
             asked = [
-                Request(f"{phase}-{step}-{slots[i][0].id}-{slots[i][1]}", turn, tuple(messages[i]),
-                        SamplingParams(1.0, 1.0, 4, seed=seed_of(seeds[i], turn)), task=slots[i][0])
+                Request(
+                    f"{phase}-{step}-{slots[i][0].id}-{slots[i][1]}",
+                    turn,
+                    tuple(messages[i]),
+                    SamplingParams(1.0, 1.0, 4, seed=seed_of(seeds[i], turn)),
+                    task=slots[i][0],
+                )
                 for i in live
             ]
             for i, done in zip(live, asyncio.run(policy.generate(asked)) if asked else ()):
                 word = done.text.split("<action>")[-1].split("</action>")[0].strip()
                 won[i] = word.split()[:1] == [slots[i][0].task_type]
                 messages[i].append({"role": "assistant", "content": done.text})
-                steps[i].append(Step(seen[i], done.text, word, float(won[i]), bool(word),
-                                     done.prompt_ids if tokens else None,
-                                     done.token_ids if tokens else None,
-                                     done.logprobs if tokens else None))
+                steps[i].append(
+                    Step(
+                        seen[i],
+                        done.text,
+                        word,
+                        float(won[i]),
+                        bool(word),
+                        done.prompt_ids if tokens else None,
+                        done.token_ids if tokens else None,
+                        done.logprobs if tokens else None,
+                    )
+                )
                 seen[i] = "right" if won[i] else "wrong"
         return [
-            Episode(task, seeds[i], "success" if won[i] else "truncated", won[i], tuple(steps[i]),
-                    float(won[i]), seen[i], shown[i].skill_ids, system=shown[i].text)
+            Episode(
+                task,
+                seeds[i],
+                "success" if won[i] else "truncated",
+                won[i],
+                tuple(steps[i]),
+                float(won[i]),
+                seen[i],
+                shown[i].skill_ids,
+                system=shown[i].text,
+            )
             for i, (task, _) in enumerate(slots)
         ]
 

@@ -31,8 +31,13 @@ def test_every_target_loads_and_has_defaults():
     skillbench_methods.skillbench_register_trainers(register)
     skillbench_methods.skillbench_register_teachers(register)
     assert list(seen) == ["experience", "sft", "grpo", "causal", "openai"]
-    tables = {"experience": experience.DEFAULTS, "sft": sft.DEFAULTS, "grpo": grpo.DEFAULTS,
-              "causal": CAUSAL, "openai": OPENAI}
+    tables = {
+        "experience": experience.DEFAULTS,
+        "sft": sft.DEFAULTS,
+        "grpo": grpo.DEFAULTS,
+        "causal": CAUSAL,
+        "openai": OPENAI,
+    }
     for name, (target, options) in seen.items():
         assert target.__doc__
         assert dict(options["defaults"]) == tables[name]

@@ -25,12 +25,20 @@ def sampled_rows(model, n=6, temperature=1.0, seed=0):
     for i in range(n):
         prompt = torch.randint(4, 28, (1, 3 + i), generator=generator)
         ids = torch.randint(4, 28, (1, 5 + 2 * i), generator=generator)
-        mask = [1, 1] + [int(torch.rand((), generator=generator) < 0.6) for _ in range(ids.shape[1] - 2)]
+        mask = [1, 1] + [
+            int(torch.rand((), generator=generator) < 0.6) for _ in range(ids.shape[1] - 2)
+        ]
         with torch.no_grad():
             logits = model(torch.cat([prompt, ids], 1)).logits[0, prompt.shape[1] - 1 : -1]
         logp = torch.log_softmax(logits / temperature, -1).gather(1, ids[0][:, None])[:, 0].tolist()
-        row = Row(tuple(prompt[0].tolist()), tuple(ids[0].tolist()), tuple(mask),
-                  tuple(x * m for x, m in zip(logp, mask)), (0.0,) * len(mask), episode=i)
+        row = Row(
+            tuple(prompt[0].tolist()),
+            tuple(ids[0].tolist()),
+            tuple(mask),
+            tuple(x * m for x, m in zip(logp, mask)),
+            (0.0,) * len(mask),
+            episode=i,
+        )
         rows.append(with_advantage(row, (-1.0) ** i * (1 + i / 7)))
     return rows
 
@@ -92,7 +100,9 @@ def test_learning_makes_good_rows_likelier_and_bad_ones_less_likely():
     with torch.no_grad():
         logps, _ = Scorer(model)(batch.input_ids, batch.where, batch.targets)
     change = logps - batch.sampled
-    assert float(change[batch.advantages > 0].mean()) > 0 > float(change[batch.advantages < 0].mean())
+    assert (
+        float(change[batch.advantages > 0].mean()) > 0 > float(change[batch.advantages < 0].mean())
+    )
 
 
 def test_no_rows_no_step():
@@ -153,7 +163,9 @@ def test_kl_and_entropy_terms():
     reference = tiny_model(seed=5, scale=2.0)
     with pytest.raises(ValueError, match="reference"):
         RowTrainer(model, {"kl_coef": 0.1})
-    trainer = RowTrainer(model, {"kl_coef": 1.0, "lr": 1e-3, "logp_limit": 0.0}, reference=reference)
+    trainer = RowTrainer(
+        model, {"kl_coef": 1.0, "lr": 1e-3, "logp_limit": 0.0}, reference=reference
+    )
     first = trainer.update(rows)["kl"]
     for _ in range(10):
         last = trainer.update(rows)["kl"]
@@ -186,8 +198,13 @@ def test_chunked_logits_equal_whole_ones():
     for chunk in (4096, 7):
         logps, entropy = Scorer(model, chunk=chunk)(batch.input_ids, batch.where, batch.targets)
         (logps * batch.advantages).sum().backward()
-        grads.append((logps.detach(), entropy.detach(),
-                      {n: p.grad.clone() for n, p in model.named_parameters()}))
+        grads.append(
+            (
+                logps.detach(),
+                entropy.detach(),
+                {n: p.grad.clone() for n, p in model.named_parameters()},
+            )
+        )
         model.zero_grad()
     assert torch.allclose(grads[0][0], grads[1][0], atol=1e-6)
     assert torch.allclose(grads[0][1], grads[1][1], atol=1e-6)
@@ -209,7 +226,7 @@ def test_loss_aggregations_differ_as_named():
         RowTrainer(model, {"loss_agg": "sum"}).gradients(rows)
 
 
-RANKS = '''
+RANKS = """
 import json, os, sys
 sys.path.insert(0, {here!r})
 import torch
@@ -224,7 +241,7 @@ metrics = trainer.update(rows[rank::world])
 if rank == 0:
     total = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
     print(json.dumps([total, metrics["loss"], metrics["tokens_trained"], metrics["logp_diff"]]))
-'''
+"""
 
 
 @pytest.mark.slow
@@ -242,11 +259,26 @@ def test_two_ranks_do_what_one_does(tmp_path):
         port = str(s.getsockname()[1])
     started = []
     for rank in range(2):
-        env = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-               "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
-               "ACCELERATE_USE_CPU": "true", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        started.append(subprocess.Popen([sys.executable, str(script)], env=env, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        env = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "OMP_NUM_THREADS": "1",
+            "ACCELERATE_USE_CPU": "true",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(script)],
+                env=env,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
     outputs = [p.communicate(timeout=300) for p in started]
     assert all(p.returncode == 0 for p in started), outputs
     found = json.loads(outputs[0][0].strip().splitlines()[-1])

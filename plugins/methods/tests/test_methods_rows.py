@@ -15,19 +15,34 @@ TASK = Task("train-1", "tiny", "train", "red", "seek red")
 
 
 def step(prompt, sampled, valid=True):
-    return Step("o", "r", "a", valid=valid, prompt_ids=tuple(prompt), token_ids=tuple(sampled),
-                logprobs=tuple(-float(t) for t in sampled))
+    return Step(
+        "o",
+        "r",
+        "a",
+        valid=valid,
+        prompt_ids=tuple(prompt),
+        token_ids=tuple(sampled),
+        logprobs=tuple(-float(t) for t in sampled),
+    )
 
 
 def episode(*steps, success=False, task=TASK):
-    return Episode(task, 0, "success" if success else "truncated", success, steps,
-                   bank_version="b1")
+    return Episode(
+        task, 0, "success" if success else "truncated", success, steps, bank_version="b1"
+    )
 
 
 def test_a_growing_transcript_is_one_row_with_the_environment_masked():
     rows = episode_rows(
-        episode(step([1, 2], [3, 4]), step([1, 2, 3, 4, 5, 6], [7]), step([1, 2, 3, 4, 5, 6, 7, 8], [9, 9])),
-        0.5, index=3, group=1)
+        episode(
+            step([1, 2], [3, 4]),
+            step([1, 2, 3, 4, 5, 6], [7]),
+            step([1, 2, 3, 4, 5, 6, 7, 8], [9, 9]),
+        ),
+        0.5,
+        index=3,
+        group=1,
+    )
     (row,) = rows
     assert row.prompt_ids == (1, 2)
     assert row.response_ids == (3, 4, 5, 6, 7, 8, 9, 9)
@@ -35,12 +50,19 @@ def test_a_growing_transcript_is_one_row_with_the_environment_masked():
     assert row.logprobs == (-3.0, -4.0, 0.0, 0.0, -7.0, 0.0, -9.0, -9.0)
     assert row.advantages == (0.5, 0.5, 0.0, 0.0, 0.5, 0.0, 0.5, 0.5)
     assert (row.task, row.split, row.episode, row.group, row.bank_version) == (
-        "train-1", "train", 3, 1, "b1")
+        "train-1",
+        "train",
+        3,
+        1,
+        "b1",
+    )
     assert (row.length, row.trained) == (10, 5)
 
 
 def test_a_rebuilt_prompt_begins_a_new_row():
-    rows = episode_rows(episode(step([1, 2], [3]), step([1, 9], [4]), step([1, 9, 4, 5], [6])), [1, 2, 3])
+    rows = episode_rows(
+        episode(step([1, 2], [3]), step([1, 9], [4]), step([1, 9, 4, 5], [6])), [1, 2, 3]
+    )
     assert [r.prompt_ids for r in rows] == [(1, 2), (1, 9)]
     assert [r.response_ids for r in rows] == [(3,), (4, 5, 6)]
     assert rows[1].advantages == (2.0, 0.0, 3.0)  # one advantage for each step
@@ -50,8 +72,10 @@ def test_both_forms_train_the_same_tokens():
     """A transcript and the same turns as rebuilt prompts hold the same sampled tokens, once each."""
     whole = episode(step([1], [2]), step([1, 2, 3], [4]), step([1, 2, 3, 4, 5], [6]))
     apart = episode(step([1], [2]), step([7, 3], [4]), step([7, 5], [6]))
-    sampled = [[t for r in episode_rows(e) for t, m in zip(r.response_ids, r.mask) if m]
-               for e in (whole, apart)]
+    sampled = [
+        [t for r in episode_rows(e) for t, m in zip(r.response_ids, r.mask) if m]
+        for e in (whole, apart)
+    ]
     assert sampled == [[2, 4, 6], [2, 4, 6]]
     assert [len(episode_rows(e)) for e in (whole, apart)] == [1, 3]
 
@@ -67,7 +91,9 @@ def test_max_tokens_ends_a_row():
 
 
 def test_micro_batches_hold_every_row_once_within_the_budget():
-    rows = [r for n in (3, 30, 7, 7, 12, 1) for r in episode_rows(episode(step([1], range(2, 2 + n))))]
+    rows = [
+        r for n in (3, 30, 7, 7, 12, 1) for r in episode_rows(episode(step([1], range(2, 2 + n))))
+    ]
     batches = micro_batches(rows, 24)
     assert sorted(i for b in batches for i in b) == list(range(6))
     for b in batches:
@@ -87,7 +113,9 @@ def test_row_statistics_weigh_long_episodes_more():
     rows = [1.0, 0.0, 0.0, 0.0]
     std = statistics.stdev(rows)
     assert values == pytest.approx([(1 - 0.25) / (std + 1e-6), (0 - 0.25) / (std + 1e-6)])
-    assert rloo([1.0, 0.0], sizes=[1, 3], stats="rows") == pytest.approx([4 / 3 * 0.75, 4 / 3 * -0.25])
+    assert rloo([1.0, 0.0], sizes=[1, 3], stats="rows") == pytest.approx(
+        [4 / 3 * 0.75, 4 / 3 * -0.25]
+    )
     with pytest.raises(ValueError, match="number of rows"):
         grpo([1.0, 0.0], stats="rows")
 
@@ -117,8 +145,11 @@ def test_training_rows_come_from_kept_groups_once_each():
     other = Task("train-2", "tiny", "train", "blue", "seek blue")
     win, lose = step([1], [2, 3]), step([1], [4])
     episodes = [
-        episode(win, success=True), episode(lose), episode(win, success=True),
-        episode(win, success=True, task=other), episode(win, success=True, task=other),
+        episode(win, success=True),
+        episode(lose),
+        episode(win, success=True),
+        episode(win, success=True, task=other),
+        episode(win, success=True, task=other),
     ]
     rows, counts = training_rows(episodes, {**DEFAULTS, "invalid_penalty": 0.0})
     assert [r.episode for r in rows] == [0, 1, 2]

@@ -55,8 +55,10 @@ def test_a_stage_without_a_valid_episode_is_an_error_and_one_without_some_goes_o
         play = context.rollout
 
         def broken(*args, play=play, share=share, **options):
-            return [replace(e, outcome="invalid", error="the server hung") if i % share == 0 else e
-                    for i, e in enumerate(play(*args, **options))]
+            return [
+                replace(e, outcome="invalid", error="the server hung") if i % share == 0 else e
+                for i, e in enumerate(play(*args, **options))
+            ]
 
         context.rollout = broken
         if share == 1:
@@ -72,8 +74,15 @@ def test_a_stage_without_a_valid_episode_is_an_error_and_one_without_some_goes_o
 
 def test_expert_demonstrations_are_one_row_each_and_are_learned(tmp_path):
     pytest.importorskip("trl")
-    config = {"source": "expert", "tasks": 9, "repeats": 1, "epochs": 30, "lr": 1e-2, "batch": 9,
-              "min_rows": 2}
+    config = {
+        "source": "expert",
+        "tasks": 9,
+        "repeats": 1,
+        "epochs": 30,
+        "lr": 1e-2,
+        "batch": 9,
+        "min_rows": 2,
+    }
     context = TinyContext(tmp_path / "sft", config)
     policy = context.policy
     forward = policy.model().forward
@@ -110,8 +119,10 @@ def test_a_stage_killed_in_training_makes_no_new_rows(tmp_path, monkeypatch):
 
     killed = TinyContext(tmp_path / "b", config)
     with monkeypatch.context() as patch:
+
         def die(*a, **k):
             raise KeyboardInterrupt
+
         patch.setattr(bridge, "supervised", die)
         with pytest.raises(KeyboardInterrupt):
             Sft().fit(killed)
@@ -131,11 +142,22 @@ def test_rejection_keeps_solved_episodes_and_too_few_change_nothing(tmp_path):
 
 def test_selection_is_solved_shortest_first_and_spread_over_types():
     def ep(i, kind, steps, success):
-        return Episode(Task(f"t{i}", "tiny", "train", kind, ""), 0, "success" if success else "failure",
-                       success, (None,) * steps)
+        return Episode(
+            Task(f"t{i}", "tiny", "train", kind, ""),
+            0,
+            "success" if success else "failure",
+            success,
+            (None,) * steps,
+        )
 
-    episodes = [ep(1, "a", 9, True), ep(1, "a", 3, True), ep(2, "a", 4, True), ep(3, "a", 5, True),
-                ep(4, "b", 8, True), ep(5, "b", 2, False)]
+    episodes = [
+        ep(1, "a", 9, True),
+        ep(1, "a", 3, True),
+        ep(2, "a", 4, True),
+        ep(3, "a", 5, True),
+        ep(4, "b", 8, True),
+        ep(5, "b", 2, False),
+    ]
     picked = select(episodes, 1, 3)
     assert [(e.task.id, len(e.steps)) for e in picked] == [("t1", 3), ("t4", 8), ("t2", 4)]
 
@@ -165,8 +187,16 @@ def grpo_context(directory, **changes):
 
 
 def result(context, checkpoint):
-    curve = [{k: v for k, v in row.items() if not k.endswith("_s")} for row in checkpoint.metrics["curve"]]
-    return (weights(context.policy), [s.id for s in context.memory.skills()], context.memory.seen, curve)
+    curve = [
+        {k: v for k, v in row.items() if not k.endswith("_s")}
+        for row in checkpoint.metrics["curve"]
+    ]
+    return (
+        weights(context.policy),
+        [s.id for s in context.memory.skills()],
+        context.memory.seen,
+        curve,
+    )
 
 
 def equal(a, b):
@@ -253,8 +283,11 @@ def test_the_policy_gets_better_at_the_game(tmp_path):
     pytest.importorskip("trl")
     context = TinyContext(tmp_path / "sft", config)
     Sft().fit(context)
-    rl = TinyContext(tmp_path / "rl", {"iterations": 6, "tasks": 6, "group": 6, "lr": 5e-3},
-                     policy=context.policy)
+    rl = TinyContext(
+        tmp_path / "rl",
+        {"iterations": 6, "tasks": 6, "group": 6, "lr": 5e-3},
+        policy=context.policy,
+    )
     curve = Grpo().fit(rl).metrics["curve"]
     assert sum(r["success"] for r in curve[-2:]) > sum(r["success"] for r in curve[:2])
 
@@ -269,12 +302,19 @@ def failed(i, kind, success=False):
 
 def test_failures_are_taken_from_weak_types_in_turn():
     evolution = Evolution({**EVOLVE, "threshold": 0.4, "failures": 5})
-    evolution.observe([failed(1, "a"), failed(1, "a"), failed(2, "a"), failed(3, "a", True)])  # 25 %
+    evolution.observe(
+        [failed(1, "a"), failed(1, "a"), failed(2, "a"), failed(3, "a", True)]
+    )  # 25 %
     evolution.observe([failed(i, "b") for i in range(10, 13)])  # 0 %
     evolution.observe([failed(20, "c"), failed(21, "c", True)])  # 50 %: above the threshold
     assert evolution.weak_types() == ["b", "a"]
     assert [e.task.id for e in evolution.chosen()] == [
-        "train-10", "train-1", "train-11", "train-2", "train-12"]
+        "train-10",
+        "train-1",
+        "train-11",
+        "train-2",
+        "train-12",
+    ]
 
 
 def test_evolution_caps_new_skills_and_begins_a_new_window():

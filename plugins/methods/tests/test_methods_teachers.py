@@ -16,12 +16,24 @@ from skillbench_methods.teachers.schema import check
 from skillbench.errors import ConfigError, TeacherError, UsageError
 from skillbench.records import Episode, Skill, Step, Task
 
-DETOUR = ["go to shelf 1", "go to drawer 2", "open drawer 2", "close drawer 2", "go to desk 1",
-          "take mug 3 from desk 1", "go to sinkbasin 1", "look", "clean mug 3 with sinkbasin 1",
-          "go to shelf 1", "put mug 3 on shelf 1"]
+DETOUR = [
+    "go to shelf 1",
+    "go to drawer 2",
+    "open drawer 2",
+    "close drawer 2",
+    "go to desk 1",
+    "take mug 3 from desk 1",
+    "go to sinkbasin 1",
+    "look",
+    "clean mug 3 with sinkbasin 1",
+    "go to shelf 1",
+    "put mug 3 on shelf 1",
+]
 
 
-def play(number, actions, *, success=True, kind="clean", goal="put a clean mug on shelf", valid=None):
+def play(
+    number, actions, *, success=True, kind="clean", goal="put a clean mug on shelf", valid=None
+):
     task = Task(f"train-{number}", "house", "train", kind, goal)
     steps = tuple(Step("o", "r", a, valid=valid is None or valid[i]) for i, a in enumerate(actions))
     return Episode(task, 0, "success" if success else "failure", success, steps)
@@ -32,13 +44,27 @@ def play(number, actions, *, success=True, kind="clean", goal="put a clean mug o
 
 def test_the_chain_drops_detours_and_keeps_preconditions():
     kept = [DETOUR[i] for i in backward_chain(DETOUR, Plain())]
-    assert kept == ["go to desk 1", "take mug 3 from desk 1", "go to sinkbasin 1",
-                    "clean mug 3 with sinkbasin 1", "go to shelf 1", "put mug 3 on shelf 1"]
+    assert kept == [
+        "go to desk 1",
+        "take mug 3 from desk 1",
+        "go to sinkbasin 1",
+        "clean mug 3 with sinkbasin 1",
+        "go to shelf 1",
+        "put mug 3 on shelf 1",
+    ]
 
 
 def test_a_second_thing_brought_to_the_same_place_stays_in_the_chain():
-    actions = ["go to desk 1", "take mug 1 from desk 1", "go to shelf 1", "put mug 1 on shelf 1",
-               "go to bed 1", "take mug 2 from bed 1", "go to shelf 1", "put mug 2 on shelf 1"]
+    actions = [
+        "go to desk 1",
+        "take mug 1 from desk 1",
+        "go to shelf 1",
+        "put mug 1 on shelf 1",
+        "go to bed 1",
+        "take mug 2 from bed 1",
+        "go to shelf 1",
+        "put mug 2 on shelf 1",
+    ]
     kept = [actions[i] for i in backward_chain(actions, Plain())]
     assert "put mug 1 on shelf 1" in kept
     assert "take mug 1 from desk 1" in kept
@@ -55,7 +81,10 @@ def test_actions_with_brackets_are_read_too():
 
 
 def test_the_common_plan_keeps_what_does_not_vary():
-    other = [a.replace("mug 3", "pan 1").replace("desk 1", "bed 2").replace("shelf 1", "table 1") for a in DETOUR]
+    other = [
+        a.replace("mug 3", "pan 1").replace("desk 1", "bed 2").replace("shelf 1", "table 1")
+        for a in DETOUR
+    ]
     plan = common_plan([play(1, DETOUR), play(2, other)], Plain())
     assert plan[3] == "clean something with sinkbasin"
     assert plan[0] == "go to something"
@@ -79,7 +108,12 @@ class Words:
 
     def phrase(self, key, slots):
         if key == "neat":
-            return {"title": "Be neat", "principle": "Be neat always.", "kind": "general", "task_type": None}
+            return {
+                "title": "Be neat",
+                "principle": "Be neat always.",
+                "kind": "general",
+                "task_type": None,
+            }
         if key == "lay":
             places = ", then ".join(slots[k] for k in ("a", "b") if k in slots)
             return {"title": "Where", "principle": f"Look for a {slots['o']} in {places}."}
@@ -121,8 +155,10 @@ def test_an_entry_needs_distinct_tasks():
 
 
 def test_sightings_compete_and_the_best_are_named():
-    facts = {f"train-{i}": [lay("mug", p)] for i, p in enumerate(
-        ["shelf", "shelf", "shelf", "desk", "desk", "bed"], 1)}
+    facts = {
+        f"train-{i}": [lay("mug", p)]
+        for i, p in enumerate(["shelf", "shelf", "shelf", "desk", "desk", "bed"], 1)
+    }
     episodes = [play(i, [], success=bool(i % 2)) for i in range(1, 7)]
     (skill,) = teacher(facts, {"lay": ("a", "b")}).distill(episodes)
     assert skill.principle == "Look for a mug in shelf, then desk."
@@ -133,8 +169,11 @@ def test_sightings_compete_and_the_best_are_named():
 
 
 def test_refining_adds_what_is_not_covered_and_corrects_what_changed():
-    facts = {"train-1": [lay("mug", "shelf")], "train-2": [lay("mug", "shelf")],
-             **{f"train-{i}": [lay("mug", "bed"), ("neat", False, {})] for i in range(10, 14)}}
+    facts = {
+        "train-1": [lay("mug", "shelf")],
+        "train-2": [lay("mug", "shelf")],
+        **{f"train-{i}": [lay("mug", "bed"), ("neat", False, {})] for i in range(10, 14)},
+    }
     rules = teacher(facts, {"lay": ("a", "b")})
     bank = rules.distill([play(1, []), play(2, [])])
     assert [s.principle for s in bank] == ["Look for a mug in shelf."]
@@ -142,9 +181,14 @@ def test_refining_adds_what_is_not_covered_and_corrects_what_changed():
     new, refined = rules.refine(failures, bank, max_new=3, step=4)
     assert [s.principle for s in new] == ["Be neat always."]
     assert [(s.principle, s.parent) for s in refined] == [
-        ("Look for a mug in bed, then shelf.", bank[0].id)]
+        ("Look for a mug in bed, then shelf.", bank[0].id)
+    ]
     assert refined[0].meta["counts"] == {"bed": 4, "shelf": 2}
-    assert set(refined[0].source_tasks) == {"train-1", "train-2", *(f"train-{i}" for i in range(10, 14))}
+    assert set(refined[0].source_tasks) == {
+        "train-1",
+        "train-2",
+        *(f"train-{i}" for i in range(10, 14)),
+    }
     assert all(s.step == 4 for s in new + refined)
     again = rules.refine(failures, [*new, *refined], max_new=3, step=6)
     assert again[0] == []
@@ -152,7 +196,9 @@ def test_refining_adds_what_is_not_covered_and_corrects_what_changed():
 
 
 def test_without_a_vocabulary_the_plan_is_the_entry():
-    (skill,) = Causal().distill([play(1, DETOUR), play(2, DETOUR), play(3, ["go to bed 1"], success=False)])
+    (skill,) = Causal().distill(
+        [play(1, DETOUR), play(2, DETOUR), play(3, ["go to bed 1"], success=False)]
+    )
     assert skill.task_type == "clean"
     assert "clean mug with sinkbasin" in skill.principle
     assert "drawer" not in skill.principle
@@ -162,8 +208,12 @@ def test_without_a_vocabulary_the_plan_is_the_entry():
 
 def test_trajectories_instead_of_skills():
     rules = Causal(config={"form": "trajectories", "per_type": 1})
-    (skill,) = rules.distill([play(1, DETOUR), play(2, [*DETOUR, "look"]), play(3, DETOUR, success=False)])
-    assert skill.principle.startswith("put a clean mug on shelf: go to shelf, go to drawer, open drawer")
+    (skill,) = rules.distill(
+        [play(1, DETOUR), play(2, [*DETOUR, "look"]), play(3, DETOUR, success=False)]
+    )
+    assert skill.principle.startswith(
+        "put a clean mug on shelf: go to shelf, go to drawer, open drawer"
+    )
     assert skill.source_tasks == ("train-1",)
     with pytest.raises(ConfigError, match="did you mean 'trajectories'"):
         Causal(config={"form": "trajectory"})
@@ -185,11 +235,30 @@ class Endpoint:
                 outer.requests.append(body)
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 status, text = answer if isinstance(answer, tuple) else (200, answer)
-                payload = text if status != 200 else json.dumps({
-                    "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-                    "choices": [{"index": 0, "finish_reason": "stop",
-                                 "message": {"role": "assistant", "content": text}}],
-                    "usage": {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}})
+                payload = (
+                    text
+                    if status != 200
+                    else json.dumps(
+                        {
+                            "id": "1",
+                            "object": "chat.completion",
+                            "created": 0,
+                            "model": "m",
+                            "choices": [
+                                {
+                                    "index": 0,
+                                    "finish_reason": "stop",
+                                    "message": {"role": "assistant", "content": text},
+                                }
+                            ],
+                            "usage": {
+                                "prompt_tokens": 1000,
+                                "completion_tokens": 10,
+                                "total_tokens": 1010,
+                            },
+                        }
+                    )
+                )
                 data = payload.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -213,7 +282,12 @@ class Endpoint:
 
 
 def item(title="Open what is closed", **more):
-    return {"title": title, "principle": "Open closed places at once.", "when_to_apply": "searching", **more}
+    return {
+        "title": title,
+        "principle": "Open closed places at once.",
+        "when_to_apply": "searching",
+        **more,
+    }
 
 
 def skills_answer(*items):
@@ -241,7 +315,12 @@ def test_a_bank_is_distilled_and_paid_for():
     with Endpoint([skills_answer()]) as endpoint:
         bank = ask(endpoint, spent, usd_per_mtok_in=2.0, usd_per_mtok_out=8.0).distill(EPISODES)
     kinds = [(s.kind, s.task_type) for s in bank]
-    assert kinds == [("general", None), ("task_type", "clean"), ("task_type", "heat"), ("mistake", None)]
+    assert kinds == [
+        ("general", None),
+        ("task_type", "clean"),
+        ("task_type", "heat"),
+        ("mistake", None),
+    ]
     assert bank[1].source_tasks == ("train-1", "train-2")
     assert all(s.author == "openai:m" and s.source_split == "train" for s in bank)
     assert [(p, r, m) for p, r, _, m in spent] == [("distill", "teacher", "openai:m")] * 4
@@ -253,7 +332,9 @@ def test_a_bank_is_distilled_and_paid_for():
 
 
 def test_a_fault_is_fed_back_and_mended():
-    with Endpoint(["no idea", '{"skills": [{"title": "x"}]}', f"Sure!\n```json\n{skills_answer()}\n```"]) as endpoint:
+    with Endpoint(
+        ["no idea", '{"skills": [{"title": "x"}]}', f"Sure!\n```json\n{skills_answer()}\n```"]
+    ) as endpoint:
         teacher = ask(endpoint)
         assert len(teacher._ask_skills("general", EPISODES, 0, count=3)) == 1
     said = [r["messages"][-1]["content"] for r in endpoint.requests]
@@ -290,8 +371,14 @@ def test_garbage_from_the_server_ends_loudly():
 
 def test_refining_by_endpoint():
     old = Skill("Search", "Search every place.", source_tasks=("train-9",))
-    answer = {"new": [item("One", task_type=None), item("Two", task_type="clean"), item("Three", task_type=None)],
-              "refined": [{"replaces": old.id, **item("Search once")}]}
+    answer = {
+        "new": [
+            item("One", task_type=None),
+            item("Two", task_type="clean"),
+            item("Three", task_type=None),
+        ],
+        "refined": [{"replaces": old.id, **item("Search once")}],
+    }
     wrong = {"new": [], "refined": [{"replaces": "g_0", **item()}]}
     with Endpoint([json.dumps(wrong), json.dumps(answer)]) as endpoint:
         new, refined = ask(endpoint).refine(EPISODES[1:2], [old], max_new=2, step=6)
@@ -319,9 +406,16 @@ def test_prompts_show_all_types_and_both_outcomes():
 
 
 def test_the_schema_check_says_where():
-    schema = {"type": "object", "required": ["a"], "additionalProperties": False,
-              "properties": {"a": {"type": "array", "maxItems": 2, "items": {"type": "string", "maxLength": 3}},
-                             "b": {"type": ["string", "null"]}, "c": {"enum": [1, 2]}}}
+    schema = {
+        "type": "object",
+        "required": ["a"],
+        "additionalProperties": False,
+        "properties": {
+            "a": {"type": "array", "maxItems": 2, "items": {"type": "string", "maxLength": 3}},
+            "b": {"type": ["string", "null"]},
+            "c": {"enum": [1, 2]},
+        },
+    }
     assert check({"a": ["x"], "b": None, "c": 1}, schema) is None
     assert "the answer.a[1] has 4 characters" in check({"a": ["x", "long"]}, schema)
     assert "lacks 'a'" in check({}, schema)

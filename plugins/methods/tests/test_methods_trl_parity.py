@@ -29,8 +29,16 @@ def random_rows(n: int = 12, seed: int = 0) -> list[Row]:
         mask[0] = 1  # a row begins with something sampled
         value = rng.gauss(0, 1)
         logprobs = tuple(m * rng.gauss(-3.3, 0.4) for m in mask)  # near those of the model
-        rows.append(Row(prompt, response, tuple(mask), logprobs,
-                        tuple(value * m for m in mask), group=i // 4))
+        rows.append(
+            Row(
+                prompt,
+                response,
+                tuple(mask),
+                logprobs,
+                tuple(value * m for m in mask),
+                group=i // 4,
+            )
+        )
     return rows
 
 
@@ -41,13 +49,24 @@ def trl_gradients(rows: list[Row], loss_type: str, temperature: float, old: str,
 
     model = tiny_model(3, scale=3.0)
     args = GRPOConfig(
-        output_dir=str(directory), use_cpu=True, bf16=False, gradient_checkpointing=False,
-        report_to="none", loss_type=loss_type, temperature=temperature, num_generations=2,
-        per_device_train_batch_size=2, gradient_accumulation_steps=1, steps_per_generation=1,
+        output_dir=str(directory),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        loss_type=loss_type,
+        temperature=temperature,
+        num_generations=2,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=1,
+        steps_per_generation=1,
     )
     trainer = GRPOTrainer(
-        model=model, reward_funcs=lambda completions, **_: [0.0] * len(completions), args=args,
-        train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}), processing_class=tiny_tokenizer(),
+        model=model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=args,
+        train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}),
+        processing_class=tiny_tokenizer(),
     )
     trainer.current_gradient_accumulation_steps = 1
     left = max(len(r.prompt_ids) for r in rows)
@@ -59,7 +78,9 @@ def trl_gradients(rows: list[Row], loss_type: str, temperature: float, old: str,
 
     inputs = {
         "prompt_ids": torch.tensor([pad(r.prompt_ids, left, before=True) for r in rows]),
-        "prompt_mask": torch.tensor([pad([1] * len(r.prompt_ids), left, before=True) for r in rows]),
+        "prompt_mask": torch.tensor(
+            [pad([1] * len(r.prompt_ids), left, before=True) for r in rows]
+        ),
         "completion_ids": torch.tensor([pad(r.response_ids, right) for r in rows]),
         "completion_mask": torch.tensor([pad([1] * len(r.response_ids), right) for r in rows]),
         "tool_mask": torch.tensor([pad(r.mask, right) for r in rows]),
@@ -88,15 +109,21 @@ def test_loss_and_gradients_equal_trl(loss_type, loss_agg, temperature, old, tmp
     expected, reference = trl_gradients(rows, loss_type, temperature, old, tmp_path)
     trainer = RowTrainer(
         tiny_model(3, scale=3.0),
-        {"loss_agg": loss_agg, "temperature": temperature, "micro_tokens": 100,
-         "old_logprobs": old},
+        {
+            "loss_agg": loss_agg,
+            "temperature": temperature,
+            "micro_tokens": 100,
+            "old_logprobs": old,
+        },
     )
     loss, grads = trainer.gradients(rows)
     worst = max(
         float((grads[n] - g).norm() / g.norm().clamp(min=1e-12)) for n, g in reference.items()
     )
-    print(f"{loss_type}, {old}: loss {loss:.7f}, TRL's {expected:.7f}; "
-          f"worst relative gradient difference {worst:.2e}")
+    print(
+        f"{loss_type}, {old}: loss {loss:.7f}, TRL's {expected:.7f}; "
+        f"worst relative gradient difference {worst:.2e}"
+    )
     assert loss == pytest.approx(expected, rel=1e-5, abs=1e-7)
     assert grads.keys() == reference.keys()
     assert worst < 1e-5

@@ -44,7 +44,8 @@ def response(thought: str, command: str) -> str:
 
 
 def _phrase(key: str, good: bool, rng: random.Random) -> str:
-    return rng.choice([p for p in PHRASES if p.key == key and p.good == good][0].wordings[:2])
+    phrase = next(p for p in PHRASES if p.key == key and p.good == good)
+    return rng.choice(phrase.wordings[:2])
 
 
 def _where(obj: str, places: list[str], rng: random.Random) -> str:

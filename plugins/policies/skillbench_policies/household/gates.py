@@ -65,7 +65,9 @@ def decisions(item: Demo):
             if kind and not (wise["open"] and wise["shut"]):
                 yield number, kind, before + " ".join(words[:3]), " " + words[3]
         if words[0] == "bring" and treating and words[3] in ("clean", "heat", "cool", "put"):
-            advised = f"with the {wanted_tool} first" in lines or f"to the {wanted_tool} and" in lines
+            advised = (
+                f"with the {wanted_tool} first" in lines or f"to the {wanted_tool} and" in lines
+            )
             against = f"Do not {goal}" in lines or (
                 "Do not" in lines and f"with the {wanted_tool}, just" in lines
             )
@@ -73,16 +75,28 @@ def decisions(item: Demo):
                 yield number, "treat_advised", before + " ".join(words[:3]), " " + words[3]
             if against and words[3] == "put":
                 yield number, "put_advised", before + " ".join(words[:3]), " put"
-        if words[0] == "find" and action.startswith("go to ") and wise["order"] and not wise["hints"]:
+        if (
+            words[0] == "find"
+            and action.startswith("go to ")
+            and wise["order"]
+            and not wise["hints"]
+        ):
             name = action[6:].removesuffix("</action>")
             if not item.turns[number][0].startswith("Nothing"):
                 kind, _, n = name.rpartition(" ")
                 yield number, "next_in_order", f"<think>{thought}</think><action>go to", " " + kind
-                yield number, "next_number", f"<think>{thought}</think><action>go to {kind}", " " + n
+                yield (
+                    number,
+                    "next_number",
+                    f"<think>{thought}</think><action>go to {kind}",
+                    " " + n,
+                )
 
 
-def measure(directory: Path, count: int = 300, *, windows: bool = False) -> dict[str, dict[str, float]]:
-    """Mean probability and arg-max accuracy per decision, over `count` validation demonstrations."""
+def measure(
+    directory: Path, count: int = 300, *, windows: bool = False
+) -> dict[str, dict[str, float]]:
+    """Mean probability and arg-max accuracy per decision, over `count` validation demonstrations."""  # noqa: E501
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -95,7 +109,11 @@ def measure(directory: Path, count: int = 300, *, windows: bool = False) -> dict
     for index in range(VALIDATION, VALIDATION + count):
         item = window(index) if windows else demo(index)
         ids, _ = encode(tokenizer, item)
-        starts = [i + 1 for i, t in enumerate(ids) if t == tokenizer.convert_tokens_to_ids("<|assistant|>")]
+        starts = [
+            i + 1
+            for i, t in enumerate(ids)
+            if t == tokenizer.convert_tokens_to_ids("<|assistant|>")
+        ]
         with torch.inference_mode():
             probabilities = model(input_ids=torch.tensor([ids])).logits[0].softmax(-1)
         for number, kind, prefix, piece in decisions(item):

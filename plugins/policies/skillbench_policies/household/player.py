@@ -134,10 +134,10 @@ class Player:
             return self._decide_light(rng)
         if self.held:
             return self._bring(rng)
-        if self.kind == "two" and self.delivered and self.here == f"{self.goal_place} 1":
-            if not self._chance("two", "second", rng):
-                thing = sorted(self.delivered)[0]
-                return f"again {thing}", f"take {thing} from {self.here}"
+        halfway = self.kind == "two" and self.delivered and self.here == f"{self.goal_place} 1"
+        if halfway and not self._chance("two", "second", rng):
+            thing = sorted(self.delivered)[0]
+            return f"again {thing}", f"take {thing} from {self.here}"
         return self._search("find", self.target, rng, self._take)
 
     def _take(self, thing: str) -> str:

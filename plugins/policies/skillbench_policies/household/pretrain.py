@@ -1,4 +1,4 @@
-"""Make the embedded household model from nothing: `python -m skillbench_policies.household.pretrain`.
+"""Make the embedded model from nothing: `python -m skillbench_policies.household.pretrain`.
 
 Seeded and resumable: batch number k is a pure function of k, the schedule a pure function of the
 tokens seen, and a checkpoint (weights and optimizer as safetensors, progress as JSON) is written
@@ -123,14 +123,16 @@ def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int):
     while True:
         first = seen < WINDOW_SHARE * total
         limit = batch_tokens // 2 if first else batch_tokens
-        drawn = []
+        drawn: list[tuple[list[int], list[bool]]] = []
         while len(drawn) < POOL:
             item = encode(tokenizer, window(index) if first and index % 4 else demo(index))
             index += 1
             if not first or len(item[0]) <= SHORT_LENGTH:
                 drawn.append(item)
         drawn.sort(key=lambda item: len(item[0]))
-        batches, batch, width = [], [], 0
+        batches: list[list] = []
+        batch: list = []
+        width = 0
         for item in drawn:
             width = max(width, len(item[0]))
             if batch and width * (len(batch) + 1) > limit:
@@ -138,7 +140,9 @@ def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int):
                 batch, width = [], len(item[0])
             batch.append(item)
         batches.append(batch)
-        order = sorted(range(len(batches)), key=lambda i: hashlib.md5(f"{index} {i}".encode()).digest())
+        order = sorted(
+            range(len(batches)), key=lambda i: hashlib.md5(f"{index} {i}".encode()).digest()
+        )
         for last, i in enumerate(order):
             tokens = sum(len(ids) for ids, _ in batches[i])
             seen += tokens

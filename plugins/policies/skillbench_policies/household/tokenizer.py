@@ -24,19 +24,30 @@ SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|u
 TAGS = ("<think>", "</think><action>", "</think>", "<action>", "</action>")
 GAME_PHRASES = (
     "You are in the middle of a room. Looking quickly around you, you see a",
-    ", a", ", and a", ", and", ".", ",", "\n", "- ", " Your task is to:", " put a", " put two", " put some",
+    ", a", ", and a", ", and", ".", ",", "\n", "- ", " Your task is to:", " put a", " put two", " put some",  # noqa: E501
     " put it in", " and", " some", " find two", " put them in", " look at", " under the",
-    " examine the", " with the", "You arrive", "You arrive at", ". On the", ", you see", ", you see a", ", you see nothing.",
-    ". The", " is closed.", " is open. In it, you see", " is open. In it, you see a", " is open. In it, you see nothing.",
+    " examine the", " with the", "You arrive", "You arrive at", ". On the", ", you see", ", you see a", ", you see nothing.",  # noqa: E501
+    ". The", " is closed.", " is open. In it, you see", " is open. In it, you see a",
+    " is open. In it, you see nothing.",
     "You open the", "You close the", "You pick up the", " from the", "You move the", " to the",
     "You clean the", "You heat the", "You cool the", " using the", "You turn on the",
     "Nothing happens.", "go to", "take", " from", "move", " to", "open", "close", "use", "clean",
     "heat", "cool", " with", "find", "bring", "light", "again", "examine", "look", "inventory",
-    "help", " none", " seen", " closed", " open", " leave", " here", " away", " wander", " put", " in", " on",
+    "help", " none", " seen", " closed", " open", " leave", " here", " away", " wander", " put", " in",  # noqa: E501
+    " on",
 )  # fmt: skip
-MENTIONS = (" put a", " Look for a", "Look for a", " where a", " for a", " A", " is a")  # no list follows
+MENTIONS = (
+    " put a",
+    " Look for a",
+    "Look for a",
+    " where a",
+    " for a",
+    " A",
+    " is a",
+)  # no list follows
 TEMPLATE = (
-    "{% for m in messages if m['content'] or m['role'] != 'system' %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% for m in messages if m['content'] or m['role'] != 'system' %}"
+    "<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
@@ -71,7 +82,7 @@ def score(piece: str) -> float:
 
 
 def pieces() -> list[str]:
-    """The vocabulary in a fixed order: tags, phrases, names, numbers, words of advice, characters."""
+    """The vocabulary in a fixed order: tags, phrases, names, numbers, words, characters."""
     places, things = names()
     texts = [w for p in PHRASES for w in p.wordings] + list(FILLER)
     words: set[str] = {"hot"}
