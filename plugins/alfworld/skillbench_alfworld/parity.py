@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import oracle
 from .data import games, path
 from .engine import World
 from .game import Game
@@ -122,6 +123,7 @@ def sources(
     for i in range(args.generated):
         split = ("train", "unseen", "seen")[i % 3]
         game = generate(split, i)
+        game = dataclasses.replace(game, walkthrough=oracle.plan(game))
         yield game, game, f"generated {split}"
     if not args.games:
         return
