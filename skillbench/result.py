@@ -187,6 +187,8 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
     result["leaks"] = leaks = _leaks(session, panel, frozen)
     if leaks["count"]:
         reasons.append(f"{leaks['count']} sources of what was learned are outside train or leak")
+    if leaks["unknown"]:
+        reasons.append(f"{leaks['unknown']} skills are of unknown origin (an imported bank)")
     if panel.split == TRAIN:
         reasons.append("scored on the train split")
     if not panel.committed:

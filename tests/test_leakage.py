@@ -43,3 +43,9 @@ def test_unknown_sources_are_shown() -> None:
     skills = [Skill("a", "b", source_tasks=("imported",))]
     found = scan(panel=PANEL, train=TRAIN, skills=skills)
     assert (found["count"], found["unknown"]) == (0, 1)
+
+
+def test_an_imported_bank_is_of_unknown_origin() -> None:
+    skills = [Skill("a", "b", source_split="imported")]
+    found = scan(panel=PANEL, train=TRAIN, skills=skills)
+    assert (found["count"], found["unknown"]) == (0, 1)
