@@ -27,9 +27,14 @@ def grpo(
     stats: str = "episodes",
     normalise: bool = True,
     std_eps: float = STD_EPS,
+    std_floor: float = 0.0,
     singleton: str = "zero",
 ) -> list[float]:
-    """Group-relative advantages `(R - mean) / (std + std_eps)`, one for each return."""
+    """Group-relative advantages `(R - mean) / (std + std_eps)`, one for each return.
+
+    `std_floor` > 0 keeps a group that differs in little (all failed, some with more invalid
+    actions) from weighing as much as one in which some episodes solved the task.
+    """
     weights = _weights(returns, sizes, stats)
     n = sum(weights)
     if n <= 1:
@@ -38,7 +43,8 @@ def grpo(
     if not normalise:
         return [r - mean for r in returns]
     variance = sum(w * (r - mean) ** 2 for w, r in zip(weights, returns)) / (n - 1)
-    return [(r - mean) / (math.sqrt(variance) + std_eps) for r in returns]
+    std = max(math.sqrt(variance), std_floor)
+    return [(r - mean) / (std + std_eps) for r in returns]
 
 
 def rloo(

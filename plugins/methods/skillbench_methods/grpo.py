@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "advantage_stats": "episodes",
     "normalise": True,
     "std_eps": 1e-6,
+    "std_floor": 0.0,  # least deviation to divide by; 0 is the published formula
     "singleton": "zero",
     "invalid_penalty": 0.1,
     "max_row_tokens": 0,
@@ -170,7 +171,7 @@ def training_rows(
     rewards = [reward(e, float(config["invalid_penalty"])) for e in episodes]
     options: dict[str, Any] = {"stats": config["advantage_stats"], "singleton": config["singleton"]}
     if config["estimator"] == "grpo":
-        options |= {"normalise": bool(config["normalise"]), "std_eps": float(config["std_eps"])}
+        options |= {k: config[k] for k in ("normalise", "std_eps", "std_floor")}
     result = advantages.by_group(
         [[rewards[i] for i in g] for g in groups.values()],
         estimator=str(config["estimator"]),

@@ -107,6 +107,12 @@ def test_grpo_is_the_papers_formula():
     assert grpo(returns, normalise=False) == pytest.approx([r - mean for r in returns])
 
 
+def test_a_floor_keeps_small_differences_small():
+    assert max(grpo([0.0, -0.01, 0.0, -0.02])) > 0.7
+    assert max(grpo([0.0, -0.01, 0.0, -0.02], std_floor=0.1)) == pytest.approx(0.075, abs=1e-4)
+    assert grpo([1.0, 0.0], std_floor=0.1) == grpo([1.0, 0.0])
+
+
 def test_row_statistics_weigh_long_episodes_more():
     # Two episodes of 1 and 3 rows: as verl-agent counts, the rows are 1, 0, 0, 0.
     values = grpo([1.0, 0.0], sizes=[1, 3], stats="rows")
