@@ -7,6 +7,7 @@ from typing import Any
 CAUSAL: dict[str, Any] = {
     "form": "skills",  # or "trajectories": solved episodes as entries, for the ablation
     "min_support": 2,  # distinct train tasks that must speak for an entry
+    "min_sightings": 2,  # distinct train tasks in which a thing was seen at a place
     "min_lift": 0.0,  # success rate with minus without, where both were seen
     "per_subject": 2,  # how many places (say) are named for one object
     "per_type": 4,  # trajectories kept of each task type (form="trajectories")

@@ -143,7 +143,7 @@ class Causal:
 
     def _world(self, seen: Sightings, goals: Mapping[str, str], step: int) -> list[Skill]:
         """Entries for the best values of a subject: one that names them all, or one each."""
-        least = int(self.config["min_support"])
+        least = int(self.config["min_sightings"])
         subject = dict(seen.subject)
         meta: dict[str, Any] = {
             "key": seen.key,
