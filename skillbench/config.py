@@ -225,7 +225,7 @@ def _lay(
                         layer,
                         {},
                     )
-                elif layer.strict or stage not in registry.trainers:
+                elif layer.strict or not (layer.shipped or stage in registry.trainers):
                     stages = list(base["trainer"])
                     raise ConfigError(
                         f"{layer.source}: the method has no stage {stage!r}"
@@ -253,7 +253,7 @@ def _fill(
     for key, value in values.items():
         where = f"{path}.{key}"
         if key not in known:
-            if key in elsewhere and not layer.strict:
+            if layer.shipped or (key in elsewhere and not layer.strict):
                 continue  # meant for a component that was swapped for another
             owner = f" ({elsewhere[key]} has it)" if key in elsewhere else ""
             raise ConfigError(

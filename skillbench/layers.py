@@ -33,6 +33,7 @@ class Layer:
     source: str
     table: Mapping[str, Any]
     strict: bool = False
+    shipped: bool = False  # a profile of skillbench itself: may speak of what is not installed
 
 
 def name_and_model(text: str) -> dict[str, Any]:
@@ -139,7 +140,8 @@ def read_profile(profile: str) -> Layer:
         raise ConfigError(f"profile {path} is not valid TOML: {error}") from error
     except OSError as error:
         raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
-    return Layer(f"profile {profile}", spell_out(table, f"profile {profile}"))
+    named = not profile.endswith(".toml") and "/" not in profile
+    return Layer(f"profile {profile}", spell_out(table, f"profile {profile}"), shipped=named)
 
 
 def _known() -> str:

@@ -277,3 +277,14 @@ def test_a_configuration_knows_the_command_that_makes_it(registry, sets, options
     names = {"--policy": "policy", "--teacher": "teacher"}
     flags = {key: again[again.index(flag) + 1] for flag, key in names.items() if flag in again}
     assert configuration.resolve(sets=given, **options | flags).digest == config.digest
+
+
+@pytest.mark.parametrize("name", ["quick"])
+def test_shipped_profiles_name_real_keys(name):
+    from skillbench import layers
+    from skillbench.registry import get
+
+    path = layers.tasks_dir() / "profiles" / f"{name}.toml"  # by path, nothing is passed over
+    options = {"method": "skillrl", "environment": "alfworld", "profile": str(path)}
+    named = configuration.resolve(**options | {"profile": name}, registry=get())
+    assert configuration.resolve(**options, registry=get())["trainer"] == named["trainer"]

@@ -15,6 +15,7 @@ from typing import Any
 from .phrases import PHRASES
 
 TOOLS = {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}
+RANKED = {"where": ("a", "b")}  # the teacher names the best places in this order
 TASKS = {
     "pick_clean_then_place_in_recep": "clean",
     "pick_heat_then_place_in_recep": "heat",

@@ -17,7 +17,7 @@ MODEL: dict[str, Any] = {
     "constrained": False,  # choose among the admissible commands after "<action>"
 }
 HF = {**MODEL, "style": "chat", "revision": ""}  # revision: of a model on the hub
-HOUSEHOLD = {**MODEL, "style": "compact"}
+HOUSEHOLD = {**MODEL, "style": "compact", "workers": 2}  # two beat one with two threads
 OPENAI: dict[str, Any] = {
     "style": "chat",
     "concurrency": 16,  # requests in flight

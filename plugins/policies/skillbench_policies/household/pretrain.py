@@ -115,8 +115,12 @@ def encode(tokenizer, demo) -> tuple[list[int], list[bool]]:
     return ids, taught
 
 
-def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int):
-    """Yield batches (list of (ids, taught)) for ever, from demonstration `start` on."""
+def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int, rank=0, world=1):
+    """Yield (batch, tokens of all ranks, where a pool ends) for ever, from demonstration `start`.
+
+    Every rank draws the same pool and takes its share of the batches, so that all agree on the
+    schedule without a word.
+    """
     from .demos import demo, window
 
     index = start
@@ -143,10 +147,25 @@ def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int):
         order = sorted(
             range(len(batches)), key=lambda i: hashlib.md5(f"{index} {i}".encode()).digest()
         )
-        for last, i in enumerate(order):
-            tokens = sum(len(ids) for ids, _ in batches[i])
+        turns = [order[i : i + world] for i in range(0, len(order) - world + 1, world)]
+        for number, turn in enumerate(turns):
+            tokens = sum(len(ids) for i in turn for ids, _ in batches[i])
             seen += tokens
-            yield batches[i], tokens, (index if last == len(order) - 1 else None)
+            yield batches[turn[rank]], tokens, (index if number == len(turns) - 1 else None)
+
+
+def average_gradients(model, world: int) -> None:
+    """Average over ranks, in one message."""
+    import torch
+
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+    torch.distributed.all_reduce(flat)
+    flat /= world
+    start = 0
+    for p in parameters:
+        p.grad.copy_(flat[start : start + p.numel()].view_as(p))
+        start += p.numel()
 
 
 def loss_of(model, batch, read: float = 0.0):
@@ -252,6 +271,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from . import tokenizer as tok
 
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if world > 1:  # under torchrun
+        torch.distributed.init_process_group("gloo")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     tokenizer = tok.build()
@@ -277,7 +299,7 @@ def main(argv: list[str] | None = None) -> int:
     started = saved = time.time()
     mean, log = None, (args.out / "log.jsonl").open("a")
     for batch, tokens, boundary in pools(
-        tokenizer, progress["index"], total, args.batch_tokens, progress["seen"]
+        tokenizer, progress["index"], total, args.batch_tokens, progress["seen"], rank, world
     ):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress["seen"], total, args.lr)
@@ -285,12 +307,14 @@ def main(argv: list[str] | None = None) -> int:
         loss, count = loss_of(model, batch, args.read if first else 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if world > 1:
+            average_gradients(model, world)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress["seen"] += tokens
         progress["steps"] += 1
         mean = loss.item() if mean is None else 0.97 * mean + 0.03 * loss.item()
-        if progress["steps"] % 20 == 0:
+        if progress["steps"] % 20 == 0 and rank == 0:
             line = {**progress, "loss": round(mean, 4), "norm": round(float(norm), 3),
                     "taught": count, "wall_s": round(time.time() - started, 1)}  # fmt: skip
             log.write(json.dumps(line) + "\n")
@@ -298,7 +322,7 @@ def main(argv: list[str] | None = None) -> int:
         done = progress["seen"] >= total
         if boundary is not None:  # resume only where a pool ends, so that no demonstration is lost
             progress["index"] = boundary
-            if done or time.time() - saved > args.save_s:
+            if rank == 0 and (done or time.time() - saved > args.save_s):
                 now = time.time()
                 save_checkpoint(
                     args.out, model, optimizer,
@@ -307,6 +331,8 @@ def main(argv: list[str] | None = None) -> int:
                 saved = now
             if done:
                 break
+    if rank:
+        return 0
     final = args.out / "final"
     model.save_pretrained(final)
     tokenizer.save_pretrained(final)
