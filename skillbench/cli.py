@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         if rest:
             options = [text for action in self._actions for text in action.option_strings]
             near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else ";"
             raise UsageError(f"unknown argument {rest[0]!r}{hint} see `{self.prog} --help`")
         return found
 
@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        _warn_of_plugins(debug)
+        return code
     except SkillbenchError as error:
         return _fail(str(error), error.exit_code, debug)
     except KeyboardInterrupt as stop:
@@ -143,4 +145,21 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
         traceback.print_exc()
     sys.stderr.write(f"skillbench: {message}\n")
+    _warn_of_plugins(debug, message)
     return code
+
+
+def _warn_of_plugins(debug: bool, said: str = "") -> None:
+    """One line for each plugin that was skipped or raised, unless the message has said so."""
+    module = sys.modules.get("skillbench.registry")
+    if module is None or not module.get.cache_info().currsize:
+        return  # no plugin was needed
+    for broken in module.get().broken:
+        if broken.reason in said:
+            continue
+        if debug:
+            sys.stderr.write(broken.trace)
+        sys.stderr.write(
+            f"skillbench: warning: plugin {broken.name!r}: {broken.reason}; "
+            "the others go on without it\n"
+        )

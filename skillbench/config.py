@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, RunDirError, UsageError, suggest
+from .errors import ConfigError, NoRunError, RunDirError, UsageError, suggest
 from .layers import NAMED, WITH_MODEL, Layer, Raw, name_and_model, parse_sets, read_profile
 from .registry import Registry, get
 
@@ -104,7 +104,7 @@ def load(path: Path) -> Config:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunDirError(f"no run in {str(path)!r}: it has no config.toml") from None
+        raise NoRunError(f"no run in {str(path)!r}: it has no config.toml") from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunDirError(f"{file} cannot be read as TOML: {error}") from error
     digest = data.pop("digest", None)
@@ -257,7 +257,7 @@ def _fill(
                 continue  # meant for a component that was swapped for another
             owner = f" ({elsewhere[key]} has it)" if key in elsewhere else ""
             raise ConfigError(
-                f"{layer.source}: unknown key {where!r}{suggest(key, known)}{owner} "
+                f"{layer.source}: unknown key {where!r}{owner}{suggest(key, known)} "
                 f"keys of {path}: {', '.join(known) or 'none'}"
             )
         default = known[key]

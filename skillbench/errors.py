@@ -42,6 +42,10 @@ class RunDirError(SkillbenchError):
     """A run directory cannot be written, is locked, or belongs to another configuration."""
 
 
+class NoRunError(UsageError, RunDirError):
+    """The path that was given holds no run."""
+
+
 class LeakError(SkillbenchError):
     """Learning touched something outside the train split."""
 
@@ -59,9 +63,9 @@ class EnvironmentFault(SkillbenchError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
+    """Return `"; did you mean 'x'?"` for the nearest known name, else `";"`: more is to follow."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else ";"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import RunDirError
+from .errors import NoRunError, RunDirError
 
 
 def load_result(run: str) -> tuple[Path, dict[str, Any]]:
@@ -20,6 +20,6 @@ def load_result(run: str) -> tuple[Path, dict[str, Any]]:
             raise RunDirError(
                 f"{run} has not finished; go on with: skillbench run --resume {run}"
             ) from None
-        raise RunDirError(f"no run in {run!r}: it has no result.json") from None
+        raise NoRunError(f"no run in {run!r}: it has no result.json") from None
     except (OSError, ValueError) as error:
         raise RunDirError(f"{path} cannot be read: {error}") from error

@@ -31,6 +31,7 @@ REMEDIES = {
     errno.EROFS: "the file system is read-only: choose another place with --out",
     errno.EACCES: "permission denied: choose another place with --out",
     errno.EPERM: "permission denied: choose another place with --out",
+    errno.EEXIST: "there is a file of that name: choose another place with --out",
     errno.ENOTDIR: "a part of the path is a file: choose another place with --out",
     errno.EIO: "the disk reports an error: copy the run elsewhere, then --resume it there",
 }

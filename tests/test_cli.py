@@ -136,7 +136,7 @@ def test_debug_shows_where(tmp_path):
 
 @pytest.mark.parametrize("words", [("show", "no/such/run"), ("run", "--resume", "no/such/run")])
 def test_a_misspelt_run_is_one_message(words, here):
-    fails(here(*words), 1, "no run in 'no/such/run'")
+    fails(here(*words), 2, "no run in 'no/such/run'")
 
 
 # ------------------------------------------------------------------ plugins
@@ -146,14 +146,22 @@ def test_a_plugin_that_raises_is_skipped_and_named(tmp_path):
     (tmp_path / "sour.py").write_text("raise RuntimeError('gone off')\n")
     done = skillbench("list", "--json", cwd=tmp_path, plugins="sour,cli_plugin")
     assert done.returncode == 0
+    assert done.stderr == (
+        "skillbench: warning: plugin 'sour': failed to import: RuntimeError: gone off; "
+        "the others go on without it\n"
+    )
     assert json.loads(done.stdout)["broken"] == [
         {"name": "sour", "reason": "failed to import: RuntimeError: gone off"}
     ]
     words = ("run", "--method", "base", "--env", "sourland")
     done = skillbench(*words, cwd=tmp_path, plugins="sour,cli_plugin")
     fails(
-        done, 2, "unknown environment 'sourland'", "sour (failed to import: RuntimeError: gone off)"
+        done,
+        2,
+        "unknown environment 'sourland'; installed: doors",
+        "sour (failed to import: RuntimeError: gone off)",
     )
+    assert done.stderr.count("gone off") == 1
     done = skillbench("doctor", cwd=tmp_path, plugins="sour,cli_plugin")
     assert done.returncode == 1
     assert "BROKEN   plugin      sour: failed to import: RuntimeError: gone off" in done.stdout

@@ -44,14 +44,14 @@ class Settings:
                 continue
             if key not in known:
                 raise ConfigError(
-                    f"unknown key memory.{key}{suggest(key, known)}; known: {', '.join(known)}"
+                    f"unknown key memory.{key}{suggest(key, known)} known: {', '.join(known)}"
                 )
             values[key] = _checked(key, value, type(known[key].default))
         settings = cls(**values)
         if settings.retrieval not in RETRIEVALS:
             raise ConfigError(
                 f"memory.retrieval is {settings.retrieval!r}"
-                f"{suggest(settings.retrieval, RETRIEVALS)}; known: {', '.join(RETRIEVALS)}"
+                f"{suggest(settings.retrieval, RETRIEVALS)} known: {', '.join(RETRIEVALS)}"
             )
         for key in ("threshold", "dedup_threshold", "holdout", "prune_margin"):
             if not 0 <= getattr(settings, key) <= 1:
