@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from skillbench import stats
-from skillbench.breakeven import break_even
 
 
 def test_wilson_matches_the_formula() -> None:
@@ -104,25 +103,6 @@ def test_by_group_splits_columns() -> None:
     rows = stats.by_group(np.array([[1.0, 0.0, 1.0]]), ["a", "b", "a"], learned=False)
     assert rows["a"]["mean"] == 1.0
     assert rows["b"]["n"] == 1
-
-
-def test_break_even_by_hand() -> None:
-    # Learning costs 10 dollars. An episode costs 0.1 in both arms; solved 0.8 against 0.4: a solved
-    # task costs 0.125 against 0.25, so an episode of the method saves 0.8 * 0.125 = 0.1.
-    ours, theirs = np.array([[1.0] * 8 + [0.0] * 2]), np.array([[1.0] * 4 + [0.0] * 6])
-    cost = {
-        "learn": {"usd": 10.0},
-        "per_episode": {"usd": 0.1},
-        "baseline_per_episode": {"usd": 0.1},
-    }
-    even = break_even(ours, theirs, cost, against="baseline", learned=False)
-    assert even["episodes"] == 100
-    assert even["unit"] == "usd"
-    worse = break_even(theirs, ours, cost, against="baseline", learned=False)
-    assert worse["episodes"] is None
-    assert "never" in worse["reason"]
-    free = break_even(ours, theirs, cost | {"learn": {}}, against="baseline", learned=False)
-    assert "nothing was spent" in free["reason"]
 
 
 def test_swapping_the_arms_flips_the_signs_and_nothing_else() -> None:
