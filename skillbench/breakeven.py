@@ -87,7 +87,7 @@ def break_even(
 def _draws(
     ours: Side, theirs: Side, bills: Sequence[float], value: float | None, draws: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gains per use and bills, drawn together and spread as the difference is (stats.calibrated)."""
+    """Gains per use and bills, drawn together, the spread as in `stats.calibrated`."""
     many = [
         stats.weights(*side.success.shape, seeds_too=side.learned, draws=draws, arm=i)
         for i, side in enumerate((ours, theirs))

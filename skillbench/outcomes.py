@@ -82,6 +82,20 @@ class Outcomes:
         """How many seeds."""
         return len(self.method.letters)
 
+    def reordered(self, order: Sequence[int]) -> Outcomes:
+        """The same with the tasks in another order."""
+        arms = [
+            arm
+            and Arm(
+                tuple("".join(row[i] for i in order) for row in arm.letters),
+                {name: values[:, order] for name, values in arm.figures.items()},
+            )
+            for arm in (self.method, self.baseline)
+        ]
+        assert arms[0] is not None
+        names, kinds = ([values[i] for i in order] for values in (self.tasks, self.types))
+        return Outcomes(tuple(names), tuple(kinds), arms[0], arms[1], self.learned)
+
     def columns(self, kind: str) -> list[int]:
         """The columns of a task type."""
         return [i for i, name in enumerate(self.types) if name == kind]

@@ -110,7 +110,7 @@ def shares(case: Case, repeats: int, *, seed: int = 1, draws: int = 1000) -> dic
 def table(repeats: int = REPEATS) -> Iterator[str]:
     """The lines of the table, in Markdown."""
     heads = (
-        "arms", "seeds", "tasks", "true difference", "interval holds it", "one arm's holds its rate",
+        "arms", "seeds", "tasks", "true difference", "interval holds it", "one arm's holds it",
         "test says different", "Welch says different", "tasks alone hold it",
         "plain percentile holds it",
     )  # fmt: skip

@@ -109,21 +109,37 @@ def spread(arms: Sequence[np.ndarray], learned: Sequence[bool]) -> Spread:
         return Spread(0.0, 0.0)
     variance = float(per_task.var(ddof=1)) / tasks
     below = variance**2 / (tasks - 1)
-    for arm, varies in zip(arms, learned):
-        rows = arm.shape[0]
-        if not varies or rows < 2:
-            continue
-        seeds = _nanmean(arm, axis=1)
-        centre = np.nanmean(arm)
-        between = tasks * float(np.nanvar(seeds, ddof=1))  # MS_seed
-        rest = arm - seeds[:, None] - _nanmean(arm, axis=0)[None, :] + centre
-        free = max(int((~np.isnan(arm)).sum()) - rows - tasks + 1, 1)
-        residual = float(np.nansum(rest**2)) / free  # MS_residual
-        size = rows * tasks
-        variance += max(between - residual, 0.0) / size
-        below += (between / size) ** 2 / (rows - 1) + (residual / size) ** 2 / free
+    parts = [_seed_part(arm) for arm, varies in zip(arms, learned) if varies and len(arm) > 1]
+    if parts:
+        variance += max(sum(part.between - part.residual for part in parts), 0.0)
+        # Two arms of one size are pooled for their degrees of freedom, as in a t test: taken one
+        # by one, three runs each would count as too few by chance (Welch has the same fault).
+        pooled = sum(part.between for part in parts) / len(parts)
+        same = len({part.rows for part in parts}) == 1
+        for part in parts:
+            between = pooled if same else part.between
+            below += between**2 / (part.rows - 1) + part.residual**2 / part.free
     df = variance**2 / below if below > 0 else float(tasks - 1)
     return Spread(math.sqrt(variance), min(max(df, 1.0), float(tasks - 1)))
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """What the seeds of an arm add to the variance of its mean: MS_seed and MS_residual / (K T)."""
+
+    between: float
+    residual: float
+    rows: int
+    free: int
+
+
+def _seed_part(arm: np.ndarray) -> _Seeds:
+    rows, tasks = arm.shape
+    seeds, size = _nanmean(arm, axis=1), arm.size
+    rest = arm - seeds[:, None] - _nanmean(arm, axis=0)[None, :] + np.nanmean(arm)
+    free = max(int((~np.isnan(arm)).sum()) - rows - tasks + 1, 1)
+    between = tasks * float(np.nanvar(seeds, ddof=1))
+    return _Seeds(between / size, float(np.nansum(rest**2)) / free / size, rows, free)
 
 
 def _nanmean(scores: np.ndarray, axis: int) -> np.ndarray:
