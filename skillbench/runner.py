@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import panel as panels
+from . import retries
 from .errors import SkillbenchError, UsageError
 from .learn import learn_seed
 from .provenance import snapshot
@@ -85,6 +86,8 @@ def _execute(session: Session) -> dict[str, Any]:
         scoring.method(seed, frozen)
         if baseline:
             scoring.baseline(seed)
+        if config["score"]["attempts"] > 1:
+            retries.play_seed(session, panel, seed, frozen)
     run.sync()
     result = build(session, panel, why_not=_unfit(session))
     run.write_json("result.json", result)

@@ -96,6 +96,7 @@ class Scoring:
                 phase=LEDGER[arm],
                 on_episode=on_episode,
                 seed=seed,
+                **(session.beyond if arm == METHOD else {}),
             )
             session.run.sync()
 

@@ -35,6 +35,8 @@ class Blank:
 class Experience:
     """Trainer of the stage; see the module's docstring."""
 
+    shareable = True  # it depends on its own table and on the stages before it
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Roll out, distill, snapshot. Raises TeacherError where the teacher fails."""
         config = {**DEFAULTS, **context.config}

@@ -56,6 +56,8 @@ DEFAULTS: dict[str, Any] = {
 class Sft:
     """Trainer of the stage; see the module's docstring."""
 
+    shareable = True  # it depends on its own table and on the stages before it
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Make the demonstrations, train on them, save the weights."""
         config = {**DEFAULTS, **context.config}
