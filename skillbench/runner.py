@@ -42,12 +42,14 @@ def execute(
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     registry: Any = None,
+    shared: Any = None,
 ) -> dict[str, Any]:
     """Run a method, or go on with a run; return the content of its result.json.
 
-    `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing one
-    with the same configuration. Raises SkillbenchError with what to do. A result whose `rankable`
-    is False is complete all the same.
+    `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing
+    one with the same configuration. `shared` is what runs of a suite have in common. Raises
+    SkillbenchError with what to do. A result whose `rankable` is False is complete all the
+    same.
     """
     if registry is None:
         from .registry import get
@@ -62,6 +64,7 @@ def execute(
     with run, guarded(run.path, run.path):
         try:
             session = Session(config, registry, run, reporter or Reporter())
+            session.shared = shared
             try:
                 return _execute(session)
             finally:

@@ -61,6 +61,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
         self._factory: Any = None
         self.environment = self.make_environment()
         self._asyncio = asyncio.Runner()

@@ -66,6 +66,13 @@ DEFAULTS: dict[str, Any] = {
 class Grpo:
     """Trainer of the stage; see the module's docstring."""
 
+    trains = True
+
+    @staticmethod
+    def episodes(config: Mapping[str, Any]) -> int:
+        """How many episodes a stage with this table plays at most."""
+        return int(config["iterations"]) * int(config["tasks"]) * int(config["group"])
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Learn for the configured iterations; go on from the last checkpoint if there is one."""
         config = {**DEFAULTS, **context.config}

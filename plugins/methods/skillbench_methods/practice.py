@@ -12,7 +12,7 @@ Every round ends with the memory on disk, so a stage that was killed goes on wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skillbench.errors import UsageError
@@ -40,6 +40,12 @@ class Practice:
     """Trainer of the stage; see the module's docstring."""
 
     shareable = True  # it depends on its own table alone
+
+    @staticmethod
+    def episodes(config: Mapping[str, Any]) -> int:
+        """How many episodes a stage with this table plays at most."""
+        round_ = int(config["tasks"]) * int(config["repeats"]) * int(config["attempts"])
+        return int(config["rounds"]) * round_
 
     def fit(self, context: LearnContext) -> Checkpoint:
         """Play and learn, round by round."""
