@@ -11,6 +11,7 @@
     delta          {mean, ci95, p, n, test, by_task_type} of success, method - baseline, paired
     cost           {learn: {..., by_phase, by_role}, per_episode, per_success, money: dollars at the
                    dated prices; learning is one learning run's bill there, the mean over seeds}
+    retries        with score.attempts > 1: solved within k attempts (see retries.py), not a score
     break_even     {episodes, ci95, against, unit, reason, gain_per_use, gain_ci95, bill,
                    value_per_success, value_is}
     skills         {initial, final, by_kind, tokens_per_episode, per_seed}
@@ -30,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from . import money, outcomes, prices, stats
+from . import money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
 from .leakage import TRAIN, scan
 from .ledger import summarize, total
@@ -186,6 +187,8 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         result["delta"] = {"mean": None, "ci95": None, "p": None, "n": 0, "reason": why}
         result["break_even"] = {"episodes": None, "ci95": None, "against": None, "reason": why}
     result["cost"] = cost
+    if config["score"]["attempts"] > 1:
+        result["retries"] = retries.summarize(session, panel, lines)
     frozen = {seed: run.load_json(f"learn/{seed}/frozen.json") for seed in session.seeds}
     result["skills"] = _skills(session, ours, frozen)
     result["curve"] = curve(run, session.stages, session.seeds)
@@ -222,7 +225,7 @@ def account(
 
 def no_baseline(session: Session) -> str | None:
     """Why no baseline is scored; None where one is."""
-    if not session.stages and not session.has_memory:
+    if not session.stages and not session.has_memory and not session.beyond:
         return "the method is the policy as it is: it is its own baseline"
     if not session.config["score"]["baseline"]:
         return "switched off (score.baseline=false)"

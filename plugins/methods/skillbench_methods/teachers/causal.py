@@ -30,7 +30,7 @@ from typing import Any
 from skillbench.errors import ConfigError, suggest
 from skillbench.records import Episode, Skill
 
-from . import CAUSAL
+from . import CAUSAL, causal_notes
 from .chain import Plain, abstract, common_plan
 from .evidence import Sightings, Tally, gather
 
@@ -126,6 +126,18 @@ class Causal:
         new = [(w, s) for w, s in new if s.principle not in texts]
         new.sort(key=lambda pair: (pair[0], pair[1].principle))
         return _distinct([s for _, s in new])[:max_new], refined
+
+    def note(
+        self,
+        purpose: str,
+        episodes: Sequence[Episode],
+        skills: Sequence[Skill] = (),
+        *,
+        limit: int = 0,
+        step: int = 0,
+    ) -> list[Skill]:
+        """Reflections, procedures, items, principles, rules, a file: see causal_notes.py."""
+        return causal_notes.write(self, purpose, episodes, skills, limit=limit, step=step)
 
     # ------------------------------------------------------------------ entries from evidence
 
