@@ -91,7 +91,9 @@ class Rules(EntryMemory):
         before = set(self.entries)
         solved = [e for e in usable if e.success]
         self.pool.update(solved, None, step=step)
-        first = {e.task.id: e for e in reversed(solved)}
+        first: dict[str, Episode] = {}
+        for e in solved:
+            first.setdefault(e.task.id, e)
         for lost in (e for e in usable if not e.success):
             if lost.task.id in first:
                 self._ask([first[lost.task.id], lost], teacher, step)
