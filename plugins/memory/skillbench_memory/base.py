@@ -41,7 +41,7 @@ def read_settings(kind: Any, config: Mapping[str, Any], memory: str) -> Any:
             value = float(value)
         if type(value) is not wanted:
             raise ConfigError(f"memory.{key} is {value!r}; it takes {wanted.__name__}")
-        if wanted is int and value < 0:
+        if isinstance(value, int) and value < 0:
             raise ConfigError(f"memory.{key} is {value}; it cannot be negative")
         values[key] = value
     return kind(**values)

@@ -173,6 +173,16 @@ def test_expel_applies_remove_before_agree_and_add_of_a_known_rule_agrees():
     assert votes(memory) == {"Open doors.": 3}
 
 
+def test_expel_takes_no_more_rules_than_limit_and_five_and_shows_those_with_most_votes(kit):
+    memory = Rules({"limit": 2, "demos": 0})
+    memory.apply([rule(f"Rule number {i}.", "add") for i in range(9)])
+    assert len(memory.entries) == 7
+    last = list(memory.entries)[-1]
+    memory.apply([rule("Rule number 6.", "agree", last)])
+    shown = memory.context(kit.task("p", split="test"), (), 99)
+    assert shown.text.splitlines() == ["- Rule number 6.", "- Rule number 0."]
+
+
 def test_expel_compares_pairs_and_chunks_and_shows_rules_then_demonstrations(kit):
     memory = Rules({"chunk": 2, "demos": 1})
     teacher = Noter(rules="Open doors.")

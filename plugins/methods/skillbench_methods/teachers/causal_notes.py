@@ -115,14 +115,15 @@ def _rules(
             votes[text] = votes.get(text, 0) + (1 if lesson.good == e.success else -1)
     known = {s.principle: s for s in skills}
     out = []
-    for text, (lesson, sources) in first.items():
+    # Ways of acting come first: a list of rules is short, and there is much to be seen.
+    for text, (lesson, sources) in sorted(first.items(), key=lambda item: item[1][0].world):
         ways = {(e.success, x.good) for e, xs in told for x in xs if x.fields["principle"] == text}
         if contrast and not lesson.world and not {(True, True), (False, False)} <= ways:
             needed = {(True, False), (False, True)} <= ways  # the failure kept to it
             if text in known and needed:
                 out.append(_operation(known[text], "remove", sources))
             continue
-        if votes[text] > 0 and (len(sources) > 1 or not lesson.world):
+        if votes[text] > 0 and (not lesson.world or (lesson.named and len(sources) > 1)):
             op = "agree" if text in known else "add"
             base = known.get(text) or _skill(lesson.fields, sources, step)
             out.append(_operation(base, op, sources))
