@@ -156,7 +156,24 @@ def _plan(config: Config, as_json: bool) -> None:
         f"{config['method']} on {config['environment']}/{run['split']}"
         f"{', and the same policy without it' if config['score']['baseline'] else ''}\n"
     )
+    sys.stdout.write(f"# power: {_power(config, bool(stages))}\n")
     sys.stdout.write(config.to_toml())
+
+
+def _power(config: Config, learned: bool) -> str:
+    """What difference the planned seeds can find; needs the panel, so it may not be known here."""
+    from .. import panel
+    from ..power import Plan
+    from ..registry import get
+
+    table = {key: value for key, value in config["env"].items() if key != "name"}
+    run = config["run"]
+    try:
+        environment = get().environments[config["env"]["name"]].load()(**table)
+        tasks = len(panel.load(environment, run["split"], run["tasks"]).tasks)
+    except SkillbenchError as error:
+        return f"not known here: {str(error).splitlines()[0]}"
+    return Plan(tasks, run["seeds"], learned).text()
 
 
 def _with_hint(error: BaseException, directory: Path) -> BaseException:

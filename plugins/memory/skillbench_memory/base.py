@@ -36,7 +36,7 @@ def read_settings(kind: Any, config: Mapping[str, Any], memory: str) -> Any:
                 f"memory {memory!r} has no key {key!r}{suggest(key, known)} "
                 f"known: {', '.join(known) or 'none'}"
             )
-        wanted = type(known[key].default)
+        wanted: type = type(known[key].default)
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:

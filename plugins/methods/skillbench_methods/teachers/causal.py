@@ -8,8 +8,8 @@ It reads episodes through the environment's vocabulary (`Environment.causal()`),
 - optional `RANKED = {key: (slot, ...)}`: the slots for the best, second best, ... value.
 
 An entry needs `min_support` distinct train tasks that speak for it: solved ones that acted so
-and failed ones that did not. Where both ways were seen, acting so must have solved no less
-(`min_lift`).
+and failed ones that did not. Where both ways were seen, acting so must not have solved measurably
+less: by `min_lift`, give or take one standard error.
 Where there is no vocabulary, what solved episodes have in common is their backward causal chain
 (chain.py), and the entry of a task type is that plan. `form="trajectories"` makes entries of whole
 solved episodes without instance numbers: the "raw trajectories instead of skills" ablation of
@@ -144,7 +144,7 @@ class Causal:
     def _holds(self, tally: Tally) -> bool:
         lift = tally.lift
         return tally.support >= int(self.config["min_support"]) and (
-            lift is None or lift >= float(self.config["min_lift"])
+            lift is None or lift + tally.lift_error >= float(self.config["min_lift"])
         )
 
     def _acting(self, tally: Tally, step: int) -> list[Skill]:
