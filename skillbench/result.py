@@ -319,8 +319,16 @@ def _leaks(session: Session, panel: Panel, frozen: Mapping[int, Any]) -> dict[st
             (line["task"]["split"], line["task"]["id"])
             for line in run.read(f"learn/{seed}/episodes.jsonl")
         ]
-    train = {t.id for t in session.environment.tasks(TRAIN)} if skills or rows or played else set()
-    found = scan(panel=panel.ids, train=train, skills=skills, rows=rows, episodes=played)
+    train = session.environment.tasks(TRAIN) if skills or rows or played else []
+    found = scan(
+        panel=panel.ids,
+        train={task.id for task in train},
+        skills=skills,
+        rows=rows,
+        episodes=played,
+        goals=[task.goal for task in panel.tasks],
+        train_goals=[task.goal for task in train],
+    )
     return found | {"peeks": 0}  # learning has no way to look at a panel
 
 

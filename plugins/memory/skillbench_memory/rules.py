@@ -9,6 +9,7 @@ numbered list, which are applied in the order remove, agree, edit, add:
     edit    the rule is reworded, +1
     remove  -1, or -3 where the list is full (`limit`)
 
+A list of `limit` + 5 takes no new rule, and the `limit` with most votes are shown.
 A rule without votes is dropped. At test the rules are shown, then demonstrations (`demos`) with
 what the token budget leaves. In the gathering phase failed tasks are tried again with reflections
 (`trainer.practice.attempts`). Simplified: both kinds of insight in one question each, no
@@ -31,7 +32,7 @@ from .reflections import Reflections
 from .trajectories import Trajectories, render
 
 ORDER = ("remove", "agree", "edit", "add")
-NEW, FULL_PENALTY = 2, 3
+NEW, FULL_PENALTY, SOFT = 2, 3, 5
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Rules(EntryMemory):
     def context(self, task: Task, history: Sequence[Any] = (), budget: int = 0) -> Context:
         """Rules by votes, then demonstrations; while gathering, reflections on the same task."""
         ranked = sorted(self.entries.values(), key=lambda s: -self.votes(s.id))
+        ranked = ranked[: self.settings.limit]
         past = self.attempts.of(task)[-3:]
         text, shown, cut = fit_lines([*reversed(past), *ranked], budget)
         parts, ids = [text] if text else [], [s.id for s in shown]
@@ -91,7 +93,9 @@ class Rules(EntryMemory):
         before = set(self.entries)
         solved = [e for e in usable if e.success]
         self.pool.update(solved, None, step=step)
-        first = {e.task.id: e for e in reversed(solved)}
+        first: dict[str, Episode] = {}
+        for e in solved:
+            first.setdefault(e.task.id, e)
         for lost in (e for e in usable if not e.success):
             if lost.task.id in first:
                 self._ask([first[lost.task.id], lost], teacher, step)
@@ -125,7 +129,7 @@ class Rules(EntryMemory):
                     self._vote(key, 1, step)
                 elif op == "edit" and old is not None and skill.id not in self.entries:
                     self._edit(key, skill, step)
-                elif op == "add":
+                elif op == "add" and len(self.entries) < self.settings.limit + SOFT:
                     fresh = dataclasses.replace(skill, meta={}, parent=None)
                     self.put(fresh, step, votes=NEW)
 

@@ -9,6 +9,7 @@ failure can only say how it ended.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from skillbench.records import Episode, Skill
 from .chain import chain_of
 from .evidence import facts_of
 
+FEW = 2  # sightings that are told where the goal names none of them
 PURPOSES = ("reflection", "procedure", "items", "principle", "rules", "file")
 
 
@@ -29,6 +31,7 @@ class Lesson:
     good: bool
     world: bool  # something seen, not a way of acting
     fields: Mapping[str, Any]
+    named: bool = False  # the task's goal names what it is about
 
 
 def write(
@@ -70,26 +73,27 @@ def write(
 def lessons(vocabulary: Any, episode: Episode) -> list[Lesson]:
     """The facts of an episode that can be put into words, in order, each text once."""
     out: dict[str, Lesson] = {}
+    goal = set(re.findall(r"\w+", episode.task.goal.lower()))
     for key, good, slots in facts_of(vocabulary, episode):
         fields = vocabulary.phrase(key, dict(slots))
         if fields:
-            lesson = Lesson(key, good, bool(slots), fields)
+            named = any(set(re.findall(r"\w+", value.lower())) <= goal for _, value in slots)
+            lesson = Lesson(key, good, bool(slots), fields, named)
             out.setdefault(fields["principle"], lesson)
     return list(out.values())
 
 
 def _telling(teacher: Any, episode: Episode) -> list[Lesson]:
-    """What an episode teaches: kept ways and sightings of a success, broken ways of a failure.
+    """What an episode teaches: the ways a success kept to, or a failure broke; then what was seen.
 
-    What a failure has seen of the world comes last: it is true all the same.
+    Sightings are those of what the goal names, or else the first few.
     """
     if teacher.vocabulary is None:
         return []
     found = lessons(teacher.vocabulary, episode)
-    if episode.success:
-        return [x for x in found if x.good]
-    broken = [x for x in found if not x.good]
-    return broken + [x for x in found if x.good and x.world]
+    ways = [x for x in found if not x.world and x.good == episode.success]
+    seen = [x for x in found if x.world and x.good]
+    return ways + ([x for x in seen if x.named] or seen[:FEW])
 
 
 def _rules(
@@ -111,14 +115,15 @@ def _rules(
             votes[text] = votes.get(text, 0) + (1 if lesson.good == e.success else -1)
     known = {s.principle: s for s in skills}
     out = []
-    for text, (lesson, sources) in first.items():
+    # Ways of acting come first: a list of rules is short, and there is much to be seen.
+    for text, (lesson, sources) in sorted(first.items(), key=lambda item: item[1][0].world):
         ways = {(e.success, x.good) for e, xs in told for x in xs if x.fields["principle"] == text}
         if contrast and not lesson.world and not {(True, True), (False, False)} <= ways:
             needed = {(True, False), (False, True)} <= ways  # the failure kept to it
             if text in known and needed:
                 out.append(_operation(known[text], "remove", sources))
             continue
-        if votes[text] > 0 and (len(sources) > 1 or not lesson.world):
+        if votes[text] > 0 and (not lesson.world or (lesson.named and len(sources) > 1)):
             op = "agree" if text in known else "add"
             base = known.get(text) or _skill(lesson.fields, sources, step)
             out.append(_operation(base, op, sources))
@@ -171,6 +176,7 @@ def _skill(fields: Mapping[str, Any], episodes: Sequence[Episode], step: int) ->
         source_tasks=tuple(sorted({e.task.id for e in episodes})),
         step=step,
         author="causal",
+        meta=dict(fields.get("meta", {})),
     )
 
 
