@@ -8,11 +8,13 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import leaderboard, submission
 from ..cli import Handler
 from ..errors import DataError, RunDirError, UsageError
+
+if TYPE_CHECKING:
+    from .. import leaderboard
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -36,6 +38,8 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from .. import leaderboard
+
     if (arguments.action == "add") != bool(arguments.run):
         raise UsageError("RUN goes with `skillbench leaderboard add RUN`, and only there")
     base = leaderboard.root()
@@ -63,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(base: Path, run: str, command: str, note: str) -> Path:
+    from .. import submission
     from ..commandline import parts
     from ..config import load
     from ..runs import load_result
@@ -97,6 +102,8 @@ def _add(base: Path, run: str, command: str, note: str) -> Path:
 
 def _place(folder: Path, row: Mapping[str, Any]) -> Path:
     """A run again on its own machine replaces its file; another machine's stands beside it."""
+    from .. import leaderboard, submission
+
     path = folder / submission.file_name(row)
     number = 1
     while path.is_file():
