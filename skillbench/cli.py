@@ -25,6 +25,7 @@ COMMANDS = {  # name: (module:attr, one line)
     "list": ("skillbench.commands.listing:command", "what is installed"),
     "compare": ("skillbench.commands.compare:command", "the paired difference of runs"),
     "show": ("skillbench.commands.show:command", "a run, as a page on the terminal"),
+    "skills": ("skillbench.commands.skills:command", "the bank, and what each skill was worth"),
     "replay": ("skillbench.commands.replay:command", "a run again from its recorded answers"),
     "leaderboard": ("skillbench.commands.leaderboard:command", "build, extend or check the board"),
     "data": ("skillbench.commands.data:command", "fetch, verify or find official data"),

@@ -61,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     for path in stale:
         path.write_text(files[path], encoding="utf-8")
         sys.stdout.write(f"wrote {path.relative_to(base)}\n")
-    if not stale:
+    if arguments.action == "build":
+        page = leaderboard.site(base, _plugin_columns(), _panels())
+        sys.stdout.write(f"wrote {page.relative_to(base)}\n")
+    elif not stale:
         sys.stdout.write("nothing to do: the leaderboard is current\n")
     return 0
 
