@@ -31,7 +31,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Any:
+def browser(runs: Any) -> Any:
+    """Chromium; the runs come first, since Playwright keeps an event loop of its own."""
     with sync_api.sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield made
