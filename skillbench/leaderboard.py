@@ -266,6 +266,18 @@ def build(base: Path, extra: Sequence[Column] = (), panels: Panels = None) -> di
     return files
 
 
+def site(base: Path, extra: Sequence[Column] = (), panels: Panels = None) -> Path:
+    """Write the static page, leaderboard/site/index.html (not committed); return its path."""
+    from .site import page
+
+    found = tables(read_results(base / "leaderboard" / "results", panels))
+    quoted = published.read(base / "leaderboard" / "published.toml")
+    path = base / "leaderboard" / "site" / "index.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page(found, quoted, extra), encoding="utf-8")
+    return path
+
+
 def cells(row: Row, extra: Sequence[Column]) -> list[str]:
     """A row of the table, plugin columns last."""
     ours = [str(function(row)) for _, function in COLUMNS]

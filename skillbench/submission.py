@@ -82,10 +82,13 @@ def make(
 def _in_panel_order(
     found: outcomes.Outcomes, result: Mapping[str, Any], panels: Sequence[Mapping[str, Any]]
 ) -> outcomes.Outcomes:
-    """Columns in the panel's order, on which resampling depends; as they came without one."""
+    """Columns in the panel's order, on which resampling depends; by id without one."""
     named = [p for p in panels if p["name"] == _panel_name(result)]
     place = {task: i for i, task in enumerate(named[0]["ids"])} if named else {}
-    order = sorted(range(len(found.tasks)), key=lambda i: place.get(found.tasks[i], len(place) + i))
+    order = sorted(
+        range(len(found.tasks)),
+        key=lambda i: (place.get(found.tasks[i], len(place)), found.tasks[i]),
+    )
     return found.reordered(order)
 
 

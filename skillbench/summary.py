@@ -150,7 +150,7 @@ def retries_rows(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def break_even_text(even: Mapping[str, Any] | None) -> str:
-    """`after 1,200 episodes [800, 2,100]`, or why there is no such number."""
+    """`after 1,200 uses [800, 2,100]`, or why there is no such number."""
     if not even:
         return ""
     if even.get("episodes") is None:
@@ -158,7 +158,7 @@ def break_even_text(even: Mapping[str, Any] | None) -> str:
     low, high = even.get("ci95") or (None, None)
     ends = "" if low is None else f" [{low:,.0f}, {f'{high:,.0f}' if high else 'never'}]"
     reason = f"; {even['reason']}" if even.get("reason") else ""
-    return f"after {even['episodes']:,.0f} episodes{ends}, counted in {even.get('unit')}{reason}"
+    return f"after {even['episodes']:,.0f} uses{ends}, counted in {even.get('unit')}{reason}"
 
 
 def skills_text(skills: Mapping[str, Any] | None) -> str:

@@ -14,7 +14,7 @@ from ..cli import Handler
 from ..errors import DataError, RunDirError, UsageError
 
 if TYPE_CHECKING:
-    from ..leaderboard import Column
+    from .. import leaderboard
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -38,7 +38,7 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from .. import leaderboard  # numpy: --help must not pay for it
+    from .. import leaderboard
 
     if (arguments.action == "add") != bool(arguments.run):
         raise UsageError("RUN goes with `skillbench leaderboard add RUN`, and only there")
@@ -61,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     for path in stale:
         path.write_text(files[path], encoding="utf-8")
         sys.stdout.write(f"wrote {path.relative_to(base)}\n")
-    if not stale:
+    if arguments.action == "build":
+        page = leaderboard.site(base, _plugin_columns(), _panels())
+        sys.stdout.write(f"wrote {page.relative_to(base)}\n")
+    elif not stale:
         sys.stdout.write("nothing to do: the leaderboard is current\n")
     return 0
 
@@ -133,7 +136,7 @@ def _panels() -> list[dict[str, Any]]:
     return committed(folders)
 
 
-def _plugin_columns() -> list[Column]:
+def _plugin_columns() -> list[leaderboard.Column]:
     from ..registry import get
 
     plugins = get().plugins
