@@ -4,8 +4,9 @@
 (or 32,156) Wikipedia passages. `official`: the seven published test sets (and NQ and HotpotQA for
 training) over wiki-18. Task ids say where they are from: generated/..., mini/..., official/...
 
-The mini set has one split of its own making, without overlap: of each set, three questions of ten
-(by digest of the question) are `train`, and so are all of HotpotQA's train questions; the rest is `test`.
+The mini set has a split of its own making, without overlap: of each set, three questions of ten (by
+digest of the question) are `train`, and so are all of HotpotQA's train questions; the rest is
+`test`.
 """
 
 from __future__ import annotations
