@@ -44,6 +44,7 @@ class SearchqaEnvironment(Environment):
 
     name = "searchqa"
     expert_player = "skillbench_searchqa.expert:Expert"  # what the policy `expert` plays
+    scripted_player = "skillbench_searchqa.player:Player"
     random_player = "skillbench_searchqa.expert:guess"  # what `random` does: actions are free text
 
     def __init__(
