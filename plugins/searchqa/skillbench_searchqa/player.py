@@ -4,13 +4,15 @@ It plays from observations alone and thinks aloud in a few words of a fixed orde
 decision stands before what is copied because of it:
 
     want N by W of E           look up relation N of entity E with the word W ("alone": without E)
-    N told V N then M by W of V      a passage tells it: V; the question goes on with M
-    N told V N done whole            it was the last: answer with V ("short": its first word)
-    N told V N enough whole          it was not, but answer all the same
-    N told V N more by W of V        it was, but look further (then "over V")
-    N first V N ...                  the first thing in the passages, whatever it is, taken for it
-    N none again by W of E           no passage tells it: search again
-    N none guess V whole             or answer with the first thing there is
+    see N told V N then M by W of V  a passage tells it: V; the question goes on with M
+    see N told V N done whole        it was the last: answer with V ("short": its first word)
+    see N told V N enough whole      it was not, but answer all the same
+    see N told V N more by W of V    it was, but look further (then "over V")
+    see N first V N ...              the first thing in the passages, whatever it is, taken for it
+    see N none again by W of E       no passage tells it: search again
+    see N none guess V whole         or answer with the first thing there is
+
+Actions have a blank after their tag, so that a name is spelled alike wherever it stands.
 
 As the policy `scripted` it calibrates the harness, and the embedded model is pretrained on it. For
 each key of advice (phrases.py) it is advised well, badly or not at all; SLOPPY holds what it does by
@@ -85,9 +87,9 @@ class Player:
         told = next((f.value for f in self.facts if f.relation == noun), "")
         careless = bool(self.facts) and not self._chance("asked", rng)
         if careless:
-            value, head = self.facts[0].value, f"{noun} first {self.facts[0].value} {noun}"
+            value, head = self.facts[0].value, f"see {noun} first {self.facts[0].value} {noun}"
         elif told:
-            value, head = told, f"{noun} told {told} {noun}"
+            value, head = told, f"see {noun} told {told} {noun}"
         else:
             return self._not_told(noun, last, rng)
         return self._go_on(head, value, last, rng)
@@ -106,9 +108,9 @@ class Player:
 
     def _not_told(self, noun: str, last: bool, rng: random.Random) -> tuple[str, str]:
         if not last and self._chance("again", rng):
-            return self._look_up(f"{noun} none again", rng)
+            return self._look_up(f"see {noun} none again", rng)
         value = self.facts[0].value if self.facts else self.entity
-        return self._answer(f"{noun} none guess {value}", value, rng)
+        return self._answer(f"see {noun} none guess {value}", value, rng)
 
     def _look_up(self, head: str, rng: random.Random) -> tuple[str, str]:
         noun = self.chain[self.at]
@@ -117,9 +119,9 @@ class Player:
             word = "name"
         if self.over or self._chance("name", rng):
             query = self.entity if word == "name" else f"{self.entity} {word}"
-            return f"{head} by {word} of {self.entity}", f"<search>{query}</search>"
+            return f"{head} by {word} of {self.entity}", f"<search> {query}</search>"
         word = noun if word == "name" else word
-        return f"{head} by {word} alone", f"<search>{word}</search>"
+        return f"{head} by {word} alone", f"<search> {word}</search>"
 
     @staticmethod
     def _any_word(noun: str, rng: random.Random) -> str:
@@ -134,7 +136,7 @@ class Player:
     def _answer(self, thought: str, value: str, rng: random.Random) -> tuple[str, str]:
         whole = self._chance("copy", rng)
         text = value if whole else value.split(" ")[0]
-        return f"{thought} {'whole' if whole else 'short'}", f"<answer>{text}</answer>"
+        return f"{thought} {'whole' if whole else 'short'}", f"<answer> {text}</answer>"
 
     def _chance(self, key: str, rng: random.Random) -> bool:
         knob = self.knobs.get(key)
