@@ -1,8 +1,8 @@
 """What the offline teacher needs to know of the encyclopedia: actions, and facts of play.
 
-The offline teacher (methods plugin) is generic: it counts `evidence` over episodes and asks `phrase`
-to put a finding into words. Nothing here knows which finding helps: that is decided by the episodes.
-Of episodes with real questions it sees that there is nothing it could read.
+The offline teacher (methods plugin) is generic: it counts `evidence` over episodes and asks
+`phrase` to put a finding into words. Nothing here knows which finding helps: that is decided by the
+episodes. Of episodes with real questions it sees that there is nothing it could read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .actions import parse as read_action
-from .encyclopedia.language import read, read_question
 from .encyclopedia.language import Fact as Told
+from .encyclopedia.language import read, read_question
 from .phrases import PHRASES
 from .retrievers.bm25 import STOP
 
 RANKED = {"word": ("a",)}
 HOP_KEYS = {1: "one", 2: "two", 3: "three"}
-PLAIN = STOP | {"from", "under", "has", "on", "its"}
+PLAIN = STOP | {"from", "under", "has", "on", "its", "takes"}
 
 
 @dataclass(frozen=True, slots=True)

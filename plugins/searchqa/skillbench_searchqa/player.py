@@ -15,8 +15,8 @@ decision stands before what is copied because of it:
 Actions have a blank after their tag, so that a name is spelled alike wherever it stands.
 
 As the policy `scripted` it calibrates the harness, and the embedded model is pretrained on it. For
-each key of advice (phrases.py) it is advised well, badly or not at all; SLOPPY holds what it does by
-chance when it is not advised.
+each key of advice (phrases.py) it is advised well, badly or not at all; SLOPPY holds what it does
+by chance when it is not advised.
 """
 
 from __future__ import annotations

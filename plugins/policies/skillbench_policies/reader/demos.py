@@ -26,8 +26,9 @@ PER_VOLUME = 128
 TOP_K = 3
 SLIP = 0.04
 CONTROL = frozenset(
-    "want see over told first none then done enough more again guess name of alone whole short".split()
-)
+    ("want", "see", "over", "told", "first", "none", "then", "done", "enough", "more", "again",
+     "guess", "name", "of", "alone", "whole", "short")
+)  # fmt: skip
 
 
 @lru_cache(maxsize=3)

@@ -32,7 +32,8 @@ TAGS = (
     "</think>",
 )
 TEXT_PHRASES = (
-    "Question: What is", "Question: Who is", "?", "Doc 1:", ".\nDoc 2:", ".\nDoc 3:", ".", "\n", "- ",
+    "Question: What is", "Question: Who is", "?", "Doc 1:", ".\nDoc 2:", ".\nDoc 3:", ".", "\n",
+    "- ",
     ",", ":", NOTHING, INVALID, "want", "see", "over", " told", " first", " none", " then", " done",
     " enough", " more", " again", " guess", " by", " of", " alone", " name", " whole", " short",
 )  # fmt: skip
