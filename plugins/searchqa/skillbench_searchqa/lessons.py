@@ -19,7 +19,7 @@ from .retrievers.bm25 import STOP
 
 RANKED = {"word": ("a",)}
 HOP_KEYS = {1: "one", 2: "two", 3: "three"}
-PLAIN = STOP | {"from", "under", "has", "on", "its", "takes"}
+PLAIN = STOP | {"from", "under", "has", "on", "its", "takes", "about"}
 
 
 @dataclass(frozen=True, slots=True)

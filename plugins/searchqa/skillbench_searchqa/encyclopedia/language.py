@@ -92,7 +92,7 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("author", "book", "person", "was written by"),
     Relation("publisher", "book", "firm", "was printed by"),
     Relation("setting", "book", "town", "takes place in"),
-    Relation("topic", "book", "topic", "tells of"),
+    Relation("topic", "book", "topic", "tells about"),
     Relation("founder", "firm", "person", "was started by"),
     Relation("owner", "firm", "person", "belongs to"),
     Relation("home", "firm", "town", "has its office in"),
