@@ -13,6 +13,7 @@ def skillbench_register_environments(register):
         default_split="test",
         label="searchqa-generated",
         data="skillbench_searchqa.data",
+        policy="reader",
         defaults={
             "source": "generated",  # or "mini" (SEARCHQA_DATA), "official" (data fetch)
             "data": "",  # folder of the questions and the corpus; "": SEARCHQA_DATA
