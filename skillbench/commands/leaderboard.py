@@ -8,11 +8,13 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import leaderboard, submission
 from ..cli import Handler
 from ..errors import DataError, RunDirError, UsageError
+
+if TYPE_CHECKING:
+    from ..leaderboard import Column
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -36,6 +38,8 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from .. import leaderboard  # numpy: --help must not pay for it
+
     if (arguments.action == "add") != bool(arguments.run):
         raise UsageError("RUN goes with `skillbench leaderboard add RUN`, and only there")
     base = leaderboard.root()
@@ -63,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(base: Path, run: str, command: str, note: str) -> Path:
+    from .. import submission
     from ..commandline import parts
     from ..config import load
     from ..runs import load_result
@@ -97,6 +102,8 @@ def _add(base: Path, run: str, command: str, note: str) -> Path:
 
 def _place(folder: Path, row: Mapping[str, Any]) -> Path:
     """A run again on its own machine replaces its file; another machine's stands beside it."""
+    from .. import leaderboard, submission
+
     path = folder / submission.file_name(row)
     number = 1
     while path.is_file():
@@ -126,7 +133,7 @@ def _panels() -> list[dict[str, Any]]:
     return committed(folders)
 
 
-def _plugin_columns() -> list[leaderboard.Column]:
+def _plugin_columns() -> list[Column]:
     from ..registry import get
 
     plugins = get().plugins

@@ -36,12 +36,12 @@ def read_settings(kind: Any, config: Mapping[str, Any], memory: str) -> Any:
                 f"memory {memory!r} has no key {key!r}{suggest(key, known)} "
                 f"known: {', '.join(known) or 'none'}"
             )
-        wanted = type(known[key].default)
+        wanted: type = type(known[key].default)
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
             raise ConfigError(f"memory.{key} is {value!r}; it takes {wanted.__name__}")
-        if wanted is int and value < 0:
+        if isinstance(value, int) and value < 0:
             raise ConfigError(f"memory.{key} is {value}; it cannot be negative")
         values[key] = value
     return kind(**values)

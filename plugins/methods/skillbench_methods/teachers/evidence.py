@@ -45,7 +45,7 @@ class Tally:
 
     @property
     def lift_error(self) -> float:
-        """Standard error of the lift; rates are shrunk, so that 0 of 3 does not pass for certain."""
+        """Standard error of the lift; rates are shrunk: 0 of 3 does not pass for certain."""
         total = 0.0
         for lost, won in (self.good, self.bad):
             rate = (won + 1) / (lost + won + 2)
