@@ -13,7 +13,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
-PLUGINS := -e plugins/alfworld -e "plugins/policies[hf,openai]" -e plugins/memory \
+PLUGINS := -e plugins/alfworld -e plugins/searchqa -e "plugins/policies[hf,openai]" -e plugins/memory \
 	-e "plugins/methods[train]"
 
 .PHONY: install dev run test lint bench docs clean
@@ -34,6 +34,7 @@ lint: dev
 
 bench: install
 	$(BIN)/python plugins/alfworld/bench.py $(ARGS)
+	$(BIN)/python plugins/searchqa/bench.py
 
 docs: install
 	$(BIN)/python -m skillbench.docs docs
