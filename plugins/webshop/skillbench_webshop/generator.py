@@ -27,7 +27,7 @@ SHOPS = {"train": 500, "test": 166}  # identifiers are unique up to here
 KINDS, FAMILY = 12, 10  # kinds per shop, products per kind
 PRICES = tuple(2.5 + 5 * i for i in range(30))
 HEADS, TAILS = 400, 200
-INDEXED = 0.7
+INDEXED = 0.9
 WITH_OPTIONS, WITH_RANGE, WITHOUT_PRICE = 0.75, 0.09, 0.06
 
 
