@@ -19,7 +19,6 @@ from .errors import ConfigError, NoRunError, RunDirError, UsageError, suggest
 from .layers import NAMED, WITH_MODEL, Layer, Raw, name_and_model, parse_sets, read_profile
 from .registry import Registry, get
 
-DEFAULT_POLICY = "household"
 DEFAULT_PROFILE = "quick"
 NONE_MEMORY = "none"
 
@@ -136,13 +135,19 @@ def resolve(
     registry.environments[environment]  # complain about this name before any other
     layers = [
         Layer(f"method {method!r}", {**plan.defaults}),
-        read_profile(profile),
+        *_for(environment, read_profile(profile), registry),
         Layer("command line", _flags(policy, teacher, split, seeds, out), strict=True),
         *parse_sets(sets),
     ]
-    names = {"env": environment, "policy": DEFAULT_POLICY}
+    names = {"env": environment, "policy": registry.environments[environment].policy}
     names["memory"], names["teacher"] = plan.memory or NONE_MEMORY, plan.teacher or ""
-    base, known = _defaults(registry, plan.trainers, _names(layers, names))
+    chosen = _names(layers, names)
+    if not chosen["policy"]:
+        raise UsageError(
+            f"environment {environment!r} names no default policy; choose one with --policy; "
+            f"known: {', '.join(registry.policies)}"
+        )
+    base, known = _defaults(registry, plan.trainers, chosen)
     for layer in layers:
         names |= {
             key: layer.table[key]["name"] for key in NAMED if "name" in layer.table.get(key, {})
@@ -151,6 +156,18 @@ def resolve(
     data = {"method": method, "environment": environment, "profile": profile, **base}
     _check(data, registry)
     return Config(data)
+
+
+def _for(environment: str, layers: Sequence[Layer], registry: Registry) -> list[Layer]:
+    """Drop the layers for other environments. Raises ConfigError for an unknown one."""
+    for layer in layers:
+        if layer.only and not layer.shipped and layer.only not in registry.environments:
+            names = tuple(registry.environments)
+            raise ConfigError(
+                f"{layer.source}: unknown environment{suggest(layer.only, names)} "
+                f"known: {', '.join(names)}"
+            )
+    return [layer for layer in layers if layer.only in ("", environment)]
 
 
 def _flags(policy: str, teacher: str, split: str, seeds: int, out: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
     schema, method, environment, panel, split, profile, policy, seeds, config_digest
     panel_info     {name, n, fingerprint, committed, task_types}
-    scores         {success, success_invalid_as_failure, score?, steps, valid}, each {mean, ci95, n}
+    scores         {success, success_invalid_as_failure, score?, steps, valid, METRIC...}, each
+                   {mean, ci95, n}
     by_task_type   {TYPE: {mean, ci95, n}} of success
     outcomes       {success, failure, truncated, invalid}: episodes over all seeds
     baseline       {scores, by_task_type, outcomes, cost} of the same policy without the method, or
@@ -21,6 +22,7 @@ no invalid episode they are equal. The JSON schema is schema/result.schema.json.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,6 +90,9 @@ class Arm:
         }
         if not np.array_equal(score, self.success, equal_nan=True):
             scores["score"] = stats.summary(score, **kw)
+        for name in sorted({n for line in self.lines for n in line.get("metrics", ())}):
+            values = self.matrix(lambda line, name=name: line.get("metrics", {}).get(name, math.nan))
+            scores[name] = stats.summary(values, **kw)
         outcomes = dict.fromkeys(OUTCOMES, 0)
         for line in self.lines:
             outcomes[line["outcome"]] += 1

@@ -304,6 +304,7 @@ class _Attempt:
             context_truncated=bool(self.script and self.script.cut),
             error=error,
             system=self.script.system if self.script else "",
+            metrics={} if error else {k: float(v) for k, v in self.info.get("metrics", {}).items()},
         )
         return episode, self.completions
 

@@ -61,6 +61,7 @@ class AlfworldEnvironment(Environment):
 
     name = "alfworld"
     expert_player = "skillbench_alfworld.expert:Expert"  # what the policy `expert` plays
+    scripted_player = "skillbench_policies.household.player:Player"  # and `scripted`
 
     def __init__(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 
 import pytest
 import skillbench_policies
-from skillbench_policies import expert, household_policy, options
+from skillbench_policies import expert, household_policy, options, players, scripted
 from skillbench_policies.random_policy import RandomPolicy
 
 from skillbench import registry
@@ -50,8 +51,17 @@ def test_random_needs_commands(admissible):
 class Player:
     """Says what it has seen so far."""
 
-    def __init__(self, first):
-        self.seen = [first]
+    def __init__(self, first, advice=()):
+        self.seen, self.advice = [first], list(advice)
+
+    def observe(self, text):
+        self.seen.append(text)
+
+    def acted(self, command):
+        self.seen.append(command)
+
+    def decide(self, rng):
+        return " ".join(self.advice), "+".join(self.seen)
 
     def act(self, observation, admissible):
         self.seen.append(observation)
@@ -61,7 +71,7 @@ class Player:
 @pytest.fixture
 def environments(monkeypatch):
     class WithExpert:
-        expert_player = f"{__name__}:Player"
+        expert_player = scripted_player = f"{__name__}:Player"
 
     class Without:
         pass
@@ -77,9 +87,9 @@ def environments(monkeypatch):
     }
     monkeypatch.setattr(registry, "get", lambda: made)
     monkeypatch.setattr(registry, "load_target", lambda target, **_: classes[target])
-    expert._player.cache_clear()
+    players._load.cache_clear()
     yield
-    expert._player.cache_clear()
+    players._load.cache_clear()
 
 
 def test_expert_plays_from_observations(environments):
@@ -93,8 +103,18 @@ def test_expert_plays_from_observations(environments):
 
 
 def test_expert_of_an_environment_without_one(environments):
-    with pytest.raises(UsageError, match="'plain' has no expert"):
+    with pytest.raises(UsageError, match="'plain' has no player for policy expert"):
         ask(expert.ExpertPolicy(None, {}), request(environment="plain"))
+
+
+def test_scripted_is_the_environments_player_and_reads_the_advice(environments):
+    policy = scripted.ScriptedPolicy(None, {})
+    heard = request(turns=("a", "b"))
+    system = {"role": "system", "content": "- look up\n- look down"}
+    heard = dataclasses.replace(heard, messages=(system, *heard.messages[1:]))
+    assert ask(policy, heard) == "<think>look up look down</think><action>a+x+b</action>"
+    with pytest.raises(UsageError, match="'plain' has no player for policy scripted"):
+        ask(policy, request(environment="plain", episode="f"))
 
 
 def test_registration_names_every_option():
