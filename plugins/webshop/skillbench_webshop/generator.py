@@ -107,9 +107,7 @@ def _prices(low: float, high: float, rng: random.Random) -> tuple[float, ...]:
     return (one,)
 
 
-def _options(
-    wish: _Wish, offered: bool, rng: random.Random
-) -> dict[str, tuple[str, ...]]:
+def _options(wish: _Wish, offered: bool, rng: random.Random) -> dict[str, tuple[str, ...]]:
     """Option lists with the wanted values, or (not `offered`) without one of them."""
     lacking = rng.choice(wish.options)[0] if wish.options and not offered else ""
     out = {}

@@ -30,9 +30,7 @@ def _forms(word: str) -> str:
     """Each letter as "c" or "v": y is a vowel after a consonant."""
     out = ""
     for i, letter in enumerate(word):
-        if letter in "aeiou":
-            out += "v"
-        elif letter == "y" and i and out[-1] == "c":
+        if letter in "aeiou" or letter == "y" and i and out[-1] == "c":
             out += "v"
         else:
             out += "c"

@@ -17,8 +17,11 @@ PRICE = re.compile(r"\$([\d.]+)")
 PAGE = re.compile(r"Page (\d+) \(Total results: (\d+)\)")
 KINDS = tuple(sorted((k for c in CATEGORIES for k in c.kinds), key=len, reverse=True))
 LITTLE = frozenset(
-    "a an and are as at be for from i in is it like looking me my need of on or some that the to "
-    "want which with would".split()
+    re.findall(
+        r"\w+",
+        "a an and are as at be for from i in is it like looking me my need of on or some that the "
+        "to want which with would",
+    )
 )
 
 

@@ -10,6 +10,7 @@ goals hold plain values and are the same in both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,14 +22,18 @@ from .catalogue import Goal, Product
 MODES = ("fixed", "upstream")
 # WebShop's colour names (MIT licence): the first one found in an option stands for the option.
 COLOURS = tuple(
-    "alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown "
-    "burgundy camel camo caramel champagne charcoal cheetah chestnut chocolate christmas coffee "
-    "cognac copper coral cranberry cream crystal dark denim eggplant elephant espresso fuchsia "
-    "gold granite grape graphite grass gray green grey heather indigo ivory ivy khaki lavender "
-    "lemon leopard light lilac lime magenta maroon mauve merlot midnight mint mocha multicolor "
-    "mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red "
-    "rose royal rust sand sapphire seashell silver skull slate steel stone stonewash sunflower "
-    "tan taupe teal tiger turquoise violet walnut wheat white wine yellow".split()
+    re.findall(
+        r"\w+",
+        "alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze "
+        "brown burgundy camel camo caramel champagne charcoal cheetah chestnut chocolate "
+        "christmas coffee cognac copper coral cranberry cream crystal dark denim eggplant "
+        "elephant espresso fuchsia gold granite grape graphite grass gray green grey heather "
+        "indigo ivory ivy khaki lavender lemon leopard light lilac lime magenta maroon mauve "
+        "merlot midnight mint mocha multicolor mushroom mustard natural navy nude olive orange "
+        "peach pewter pink plum purple rainbow red rose royal rust sand sapphire seashell silver "
+        "skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise violet walnut "
+        "wheat white wine yellow",
+    )
 )
 
 
@@ -63,7 +68,9 @@ def colour(text: str) -> str:
 
 def type_factor(bought: Product, goal: Goal) -> float:
     """How far the kind of product is right."""
-    levels = [{x.strip() for x in p.split("›")} for p in (bought.product_category, goal.product_category)]  # noqa: E501
+    levels = [
+        {x.strip() for x in p.split("›")} for p in (bought.product_category, goal.product_category)
+    ]  # noqa: E501
     share = len(bought.nouns & goal.nouns) / len(goal.nouns) if goal.nouns else 0.2
     if share == 0.0:
         return 0.0

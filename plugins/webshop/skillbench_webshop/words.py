@@ -126,4 +126,8 @@ BRANDS = _split(
 )
 # How a page that names no attribute goes on. "your" is in each, so that a thoughtless query finds
 # something.
-SMALL_TALK = ("a good choice for your home.", "made for your every day.", "all that your heart needs.")
+SMALL_TALK = (
+    "a good choice for your home.",
+    "made for your every day.",
+    "all that your heart needs.",
+)

@@ -72,7 +72,7 @@ def test_random_purchases_follow_the_formula(slice_1000: Path):
         if bought is target and rng.random() < 0.5:
             chosen = {n: v for n, v in goal.options if n}
         got = score(bought, goal, chosen)
-        assert got.reward == formula(bought, goal, chosen)
+        assert got.reward == pytest.approx(formula(bought, goal, chosen), abs=1e-12)
         seen.add(got.type)
     assert seen == {0.0, 0.1, 0.5, 1.0}  # all branches of the type factor were taken
 
@@ -106,20 +106,21 @@ def test_plans_win_through_the_pages(slice_1000: Path):
 
 
 def make(asin: str = "A000000001", **more) -> Product:
-    base = dict(
-        title="Acme red mug", description="A mug.", bullets=("holds tea",), prices=(5.0,), price=5.0,
-        options={}, attributes=("dishwasher safe",), category="garden", query="mug",
-        product_category="Home › Kitchen › Mugs", nouns=frozenset({"acme", "mug"}),
-    )  # fmt: skip
+    base = {
+        "title": "Acme red mug", "description": "A mug.", "bullets": ("holds tea",), "prices": (5.0,),
+        "price": 5.0, "options": {}, "attributes": ("dishwasher safe",), "category": "garden",
+        "query": "mug", "product_category": "Home › Kitchen › Mugs",
+        "nouns": frozenset({"acme", "mug"}),
+    }  # fmt: skip
     return Product(asin=asin, **(base | more))
 
 
 def wish(**more) -> Goal:
-    base = dict(
-        asin="A000000001", text="t", attributes=("dishwasher safe",), options=(), cap=10.0,
-        category="garden", query="mug", product_category="Home › Kitchen › Mugs",
-        nouns=frozenset({"acme", "mug"}),
-    )  # fmt: skip
+    base = {
+        "asin": "A000000001", "text": "t", "attributes": ("dishwasher safe",), "options": (),
+        "cap": 10.0, "category": "garden", "query": "mug",
+        "product_category": "Home › Kitchen › Mugs", "nouns": frozenset({"acme", "mug"}),
+    }  # fmt: skip
     return Goal(**(base | more))
 
 
@@ -133,7 +134,13 @@ def wish(**more) -> Goal:
         (make(attributes=("safe dishwasher",)), wish(), {}, "fixed", 1.0),
         (make(nouns=frozenset()), wish(), {}, "fixed", 0.0),
         (make(nouns=frozenset()), wish(nouns=frozenset()), {}, "fixed", 1.0),
-        (make(query="x", product_category="y"), wish(nouns=frozenset("abcdefmug")), {}, "fixed", 0.0),
+        (
+            make(query="x", product_category="y"),
+            wish(nouns=frozenset("abcdefmug")),
+            {},
+            "fixed",
+            0.0,
+        ),
         (make(), wish(options=(("color", "dark red"),)), {"color": "red wine"}, "fixed", 2 / 3),
         (make(), wish(options=(("size", "titanium"),)), {"size": "titanium"}, "fixed", 1.0),
         (make(), wish(options=(("size", "titanium"),)), {"size": "titanium"}, "upstream", 2 / 3),
@@ -150,7 +157,11 @@ def test_draws_are_fixed_per_item():
     assert read_prices("$12 - $15.99") == (12.0, 15.99)
     assert read_prices("") == read_prices(None) == read_prices("$") == (100.0,)
     assert 12 <= draw_price("A", (12.0, 16.0)) <= 16
-    assert draw_price("A", (12.0, 16.0)) == draw_price("A", (12.0, 16.0)) != draw_price("B", (12.0, 16.0))
+    assert (
+        draw_price("A", (12.0, 16.0))
+        == draw_price("A", (12.0, 16.0))
+        != draw_price("B", (12.0, 16.0))
+    )
     caps = {draw_cap(f"A{i}", 12.0) for i in range(40)}
     assert caps == {30.0, 40.0, 50.0}  # the larger of two of 20, 30, 40, 50
     assert draw_cap("A", 985.0) == NO_CAP

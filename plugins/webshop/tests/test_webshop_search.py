@@ -64,7 +64,14 @@ def test_long_tokens_are_cut():
 
 
 def test_lengths_in_a_byte():
-    assert [decode_length(encode_length(n)) for n in (0, 1, 23, 24, 39, 40)] == [0, 1, 23, 24, 39, 40]
+    assert [decode_length(encode_length(n)) for n in (0, 1, 23, 24, 39, 40)] == [
+        0,
+        1,
+        23,
+        24,
+        39,
+        40,
+    ]
     assert decode_length(encode_length(41)) == 40
     assert all(decode_length(encode_length(n)) <= n for n in range(5000))
     assert max(encode_length(n) for n in (10**6, 2**31 - 1)) <= 255
