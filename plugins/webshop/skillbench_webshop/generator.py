@@ -4,7 +4,7 @@ A shop is a pure function of (split, number): a dozen kinds of products, ten pro
 goal per kind. Nine of the ten are near misses: one lacks a wanted attribute, another costs too
 much, a third does not come in the wanted colour; only the tenth meets the goal. Titles name one
 attribute at most; the rest stands on the sub-page that the category uses for it (Description or
-Features). Identifiers are unique over all shops, so that splits share no product.
+Features), and some of those that lack one say so in words that the search engine takes for it. Identifiers are unique over all shops, so that splits share no product.
 
 Every goal is met with reward 1.0 by its product and by no other one of its shop; that is so by
 construction, and the tests buy everything to see it.
@@ -27,7 +27,6 @@ SHOPS = {"train": 500, "test": 166}  # identifiers are unique up to here
 KINDS, FAMILY = 12, 10  # kinds per shop, products per kind
 PRICES = tuple(2.5 + 5 * i for i in range(30))
 HEADS, TAILS = 400, 200
-INDEXED = 0.9
 WITH_OPTIONS, WITH_RANGE, WITHOUT_PRICE = 0.75, 0.09, 0.06
 
 
@@ -128,7 +127,8 @@ def _path(wish: _Wish) -> str:
 
 
 def _product(number: int, wish: _Wish, fault: str, rng: random.Random) -> Product:
-    """One of a family; `fault` says what is wrong with it: any of "a" "p" "o", or nothing."""
+    """One of a family; `fault` says what is wrong with it: "a" lacks an attribute (and "d" says so),
+    "p" costs too much, "o" does not come in a wanted option; "" is the one that fits."""
     category, kind = wish.category, wish.kind
     spare = [a for a in category.attributes if a not in wish.attributes]
     if "a" in fault:
@@ -151,14 +151,15 @@ def _product(number: int, wish: _Wish, fault: str, rng: random.Random) -> Produc
         title.insert(1, rng.choice(attributes))
     talk = rng.choice(SMALL_TALK)
     named = ", ".join(attributes)
+    if "d" in fault:  # the search engine reads "not solid-wood" as it reads "solid wood"
+        lacking = next(w for w in wish.attributes if w not in attributes)
+        named += f", not {lacking.replace(' ', '-')}"
     told = category.page == "Description"
-    # The search engine reads the first bullet alone: sometimes one attribute escapes it.
-    bullets = (named,) if rng.random() < INDEXED else (", ".join(attributes[:2]), attributes[2])
     return Product(
         asin=asin,
         title=" ".join(title),
         description=f"This {kind} is: {named}." if told else f"This {kind} is {talk}",
-        bullets=(f"This {kind} is {talk}",) if told else bullets,
+        bullets=(f"This {kind} is {talk}",) if told else (named, "imported"),
         prices=prices,
         price=draw_price(asin, prices),
         options=_options(wish, "o" not in fault, rng),
@@ -172,9 +173,9 @@ def _product(number: int, wish: _Wish, fault: str, rng: random.Random) -> Produc
 
 def faults(options: bool, rng: random.Random) -> list[str]:
     """What is wrong with each of a family, in the order in which they stand in the catalogue."""
-    out = ["", "a", "a", "a", "p", "p", "p", "o", "o", rng.choice(("ap", "ao", "po"))]
+    out = ["", "ad", "a", "a", "p", "p", "p", "o", "o", rng.choice(("ap", "ao", "po"))]
     if not options:
-        out = ["", "a", "a", "a", "p", "p", "p", "p", "ap", "ap"]
+        out = ["", "ad", "ad", "a", "a", "p", "p", "p", "p", "ap"]
     rng.shuffle(out)
     return out
 

@@ -70,7 +70,7 @@ def type_factor(bought: Product, goal: Goal) -> float:
     """How far the kind of product is right."""
     levels = [
         {x.strip() for x in p.split("›")} for p in (bought.product_category, goal.product_category)
-    ]  # noqa: E501
+    ]
     share = len(bought.nouns & goal.nouns) / len(goal.nouns) if goal.nouns else 0.2
     if share == 0.0:
         return 0.0
