@@ -17,8 +17,8 @@ class Environment(gymnasium.Env):
     `(text, reward, terminated, truncated, info)`. `info` holds `success` (bool), `score` (float in
     [0, 1], optional), `admissible` (list of commands, or None where commands are free text) and
     `invalid_action` (bool); the last one may hold `metrics`, further scores by name (floats),
-    which are averaged in the result beside success. Instances are cheap: the harness makes one per live episode, all of
-    one process; heavy data is shared by the class or module.
+    which are averaged in the result beside success. Instances are cheap: the harness makes one per
+    live episode, all of one process; heavy data is shared by the class or module.
     """
 
     name: str = ""

@@ -148,7 +148,9 @@ def read_profile(profile: str) -> list[Layer]:
     named = not profile.endswith(".toml") and "/" not in profile
     source = f"profile {profile}"
     special = table.pop("for", {})
-    if not isinstance(special, Mapping) or not all(isinstance(v, Mapping) for v in special.values()):
+    if not isinstance(special, Mapping) or not all(
+        isinstance(v, Mapping) for v in special.values()
+    ):
         raise ConfigError(f"{source}: [for.ENVIRONMENT] is a table of tables")
     layers = [Layer(source, spell_out(table, source), shipped=named)]
     for name, rows in special.items():

@@ -91,7 +91,9 @@ class Arm:
         if not np.array_equal(score, self.success, equal_nan=True):
             scores["score"] = stats.summary(score, **kw)
         for name in sorted({n for line in self.lines for n in line.get("metrics", ())}):
-            values = self.matrix(lambda line, name=name: line.get("metrics", {}).get(name, math.nan))
+            values = self.matrix(
+                lambda line, name=name: line.get("metrics", {}).get(name, math.nan)
+            )
             scores[name] = stats.summary(values, **kw)
         outcomes = dict.fromkeys(OUTCOMES, 0)
         for line in self.lines:

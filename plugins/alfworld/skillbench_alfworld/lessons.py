@@ -100,14 +100,16 @@ def _sightings(steps: Sequence, after: Sequence[str]) -> list[Fact]:
     seen: dict[tuple[str, str], None] = {}
     for result in after:
         match = ARRIVED.match(result)
-        for thing in LISTED.findall(match[2]) if match else ():
+        if match is None:
+            continue
+        for thing in LISTED.findall(match[2]):
             if thing not in moved:
                 seen[kind(thing), match[1]] = None
     for (event, _), result in zip(steps, after, strict=True):
-        if event is not None and event.verb == "take" and result.startswith("You pick up"):
-            if event.entities[0] in moved:  # where it lay at first
-                moved.discard(event.entities[0])
-                seen[kind(event.entities[0]), kind(event.entities[1])] = None
+        taken = event is not None and event.verb == "take" and result.startswith("You pick up")
+        if taken and event.entities[0] in moved:  # where it lay at first
+            moved.discard(event.entities[0])
+            seen[kind(event.entities[0]), kind(event.entities[1])] = None
     return [Fact("where", True, (("o", thing), ("a", place))) for thing, place in seen]
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from skillbench.hookspecs import hookimpl
 
+from . import trajectories
+from .base import numbers_of
 from .settings import DEFAULTS
 
 MEMORIES = {
@@ -16,11 +18,17 @@ MEMORIES = {
     "filler": "skillbench_memory.placebo:Filler",
     "shuffled": "skillbench_memory.placebo:Shuffled",
 }
+# Memories with settings of their own: name -> (target, its settings).
+OTHERS = {
+    "trajectories": ("skillbench_memory.trajectories:Trajectories", trajectories.Settings),
+}
 
 
 @hookimpl
 def skillbench_register_memories(register):
-    """Register `none`, the skill bank and its placebos."""
+    """Register `none`, the skill bank, its placebos, and the memories of other methods."""
     register("none", "skillbench_memory.none:NoMemory", defaults={})
     for name, target in MEMORIES.items():
         register(name, target, defaults=DEFAULTS)
+    for name, (target, settings) in OTHERS.items():
+        register(name, target, defaults=numbers_of(settings))
