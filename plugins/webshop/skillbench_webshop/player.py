@@ -93,51 +93,51 @@ class Player:
 
     def _search(self, rng: random.Random) -> tuple[str, str]:
         want = self.want
-        needs = " ".join(want.needs)
         if self._chance("query", rng):
-            return "search all", f"search[{needs} {want.kind}]"
+            return "all", f"search[{want.head}]"
         if self.knobs.get("query") is None and rng.random() < 0.5:
-            return "search kind", f"search[{want.kind}]"
-        return "search part", f"search[{want.needs[0] if want.needs else want.kind}]"
+            return "kind", f"search[{want.kind or want.head}]"
+        return "part", f"search[{want.needs[0] if want.needs else want.head}]"
 
     def _choose(self, seen: View, rng: random.Random) -> tuple[str, str]:
+        """Go down the list to the first offer that will do."""
         careful = self._chance("price", rng)
         words = [f"limit {self.want.cap:.0f}" if careful else "any"]
         for offer in seen.offers:
             if offer.asin in self.visited:
                 words.append(f"{offer.asin} known")
             elif careful and offer.price > self.want.cap:
-                words.append(f"{offer.asin} ${offer.price} high")
+                words.append(f"{offer.asin}: ${offer.price} high")
             else:
-                words.append(f"{offer.asin} ${offer.price} fine" if careful else offer.asin)
-                return " ".join(words), f"click[{offer.asin}]"
-        return " ".join([*words, "next"]), NEXT
+                words.append(f"{offer.asin}: ${offer.price} fine" if careful else offer.asin)
+                return ", ".join(words), f"click[{offer.asin}]"
+        return ", ".join([*words, "next"]), NEXT
 
     def _item(self, rng: random.Random) -> tuple[str, str]:
         if self.verdict == "bad":
             if self._chance("leave", rng):
-                return "bad leave", BACK
+                return "bad, leave", BACK
             self.verdict = "good"
-            return self._buy("bad keep ", rng)
+            return self._buy(["bad", "keep"], rng)
         if self.verdict == "good" or self.chosen:
-            return self._buy("", rng)
-        words = ""
+            return self._buy([], rng)
+        words = []
         if not self.passed:
             self.passed = True
             if self.want.options and self._chance("options", rng):
                 for _, value in self.want.options:
                     here = value in self.seen.values
-                    words += f"{value} {'here' if here else 'none'} "
+                    words.append(f"{value} {'here' if here else 'none'}")
                     if not here:
-                        return words + "leave", BACK
+                        return ", ".join([*words, "leave"]), BACK
         if len(self.opened) == 1 or (not self.opened and self._chance("check", rng)):
             page = self._page(rng)
-            return f"{words}look {page}", f"click[{page}]"
+            return ", ".join([*words, f"look {page}"]), f"click[{page}]"
         return self._buy(words, rng)
 
     def _page(self, rng: random.Random) -> str:
         if self.opened:
-            return PAGES[1 - PAGES.index(self.opened[0])] if self.opened[0] in PAGES else PAGES[0]
+            return PAGES[1] if self.opened[0] == PAGES[0] else PAGES[0]
         known = self.pages.get(self.category, "")
         return known if known in PAGES else rng.choice(PAGES)
 
@@ -145,20 +145,19 @@ class Player:
         text = " ".join(self.seen.parts[2:])
         if any(text.endswith(talk) for talk in SMALL_TALK) and len(self.opened) < 2:
             return "nothing", BACK
-        words = []
+        words, there = [], True
         for need in self.want.needs:
             there = need in text
             words.append(f"{need} {'here' if there else 'none'}")
             if not there:
-                self.verdict = "bad"
-                return " ".join([*words, "bad"]), BACK
-        self.verdict = "good"
-        return " ".join([*words, "good"]), BACK
+                break
+        self.verdict = "good" if there else "bad"
+        return ", ".join([*words, self.verdict]), BACK
 
-    def _buy(self, words: str, rng: random.Random) -> tuple[str, str]:
+    def _buy(self, words: list[str], rng: random.Random) -> tuple[str, str]:
         for _, value in self.want.options:
             if value in self.chosen:
                 continue
             if value in self.seen.values and self._chance("options", rng):
-                return f"{words}pick {value}", f"click[{value}]"
-        return f"{words}buy", BUY
+                return ", ".join([*words, f"pick {value}"]), f"click[{value}]"
+        return ", ".join([*words, "buy"]), BUY
