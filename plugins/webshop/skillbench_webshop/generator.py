@@ -4,7 +4,8 @@ A shop is a pure function of (split, number): a dozen kinds of products, ten pro
 goal per kind. Nine of the ten are near misses: one lacks a wanted attribute, another costs too
 much, a third does not come in the wanted colour; only the tenth meets the goal. Titles name one
 attribute at most; the rest stands on the sub-page that the category uses for it (Description or
-Features), and some of those that lack one say so in words that the search engine takes for it. Identifiers are unique over all shops, so that splits share no product.
+Features), and some of those that lack one say so in words that the search engine takes for it.
+Identifiers are unique over all shops, so that splits share no product.
 
 Every goal is met with reward 1.0 by its product and by no other one of its shop; that is so by
 construction, and the tests buy everything to see it.
@@ -127,8 +128,8 @@ def _path(wish: _Wish) -> str:
 
 
 def _product(number: int, wish: _Wish, fault: str, rng: random.Random) -> Product:
-    """One of a family; `fault` says what is wrong with it: "a" lacks an attribute (and "d" says so),
-    "p" costs too much, "o" does not come in a wanted option; "" is the one that fits."""
+    """One of a family; `fault` says what is wrong with it: "a" lacks an attribute (and "d" says
+    so), "p" costs too much, "o" does not come in a wanted option; "" is the one that fits."""
     category, kind = wish.category, wish.kind
     spare = [a for a in category.attributes if a not in wish.attributes]
     if "a" in fault:

@@ -62,8 +62,8 @@ CATEGORIES: tuple[Category, ...] = (
             "printer, tablet holder, hdmi cable, camera strap"
         ),
         _split(
-            "cordless use, water resistant, noise cancelling, fast charging, high speed, heavy duty, "
-            "ultra hd, touch screen, hands free, aluminum alloy"
+            "cordless use, water resistant, noise cancelling, fast charging, high speed, "
+            "heavy duty, ultra hd, touch screen, hands free, aluminum alloy"
         ),
         (("color", COLOURS), ("style", _split("basic, deluxe, gaming, office"))),
     ),
