@@ -58,6 +58,7 @@ class WebshopEnvironment(Environment):
 
     name = "webshop"
     expert_player = "skillbench_webshop.expert:Expert"  # what the policy `expert` plays
+    scripted_player = "skillbench_webshop.player:Player"  # and `scripted`
 
     def __init__(
         self,
@@ -151,6 +152,12 @@ class WebshopEnvironment(Environment):
         from .expert import plan
 
         return iter(plan(*self.goal(task.id)))
+
+    def causal(self) -> Any:
+        """The vocabulary of shopping advice, for the offline teacher."""
+        from . import lessons
+
+        return lessons
 
     def _check(self, split: str) -> None:
         if split not in SPLITS:
