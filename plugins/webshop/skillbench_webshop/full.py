@@ -35,6 +35,7 @@ FOLDER = "full"
 CHUNK = 1 << 22
 BATCH = 20_000_000  # postings held in memory before they are written out, 6 bytes each
 CACHED = 4096
+LONGEST = 1 << 26  # characters of one entry; more is a damaged file
 Progress = Callable[[int, int, str], None]
 SCHEMA = """
 CREATE TABLE products (position INTEGER PRIMARY KEY, asin TEXT UNIQUE, item TEXT);
@@ -54,22 +55,25 @@ def present(root: Path) -> bool:
 
 def array_items(stream: IO[str], chunk: int = CHUNK) -> Iterator[Any]:
     """The members of a JSON array, one at a time. Raises ValueError where it is none."""
-    decoder, text, at = json.JSONDecoder(), stream.read(chunk).lstrip(), 0
-    if not text.startswith("["):
-        raise ValueError("it does not begin with '['")
-    at = 1
+    decoder, text, at, begun = json.JSONDecoder(), "", 0, False
     while True:
-        while at < len(text) and text[at] in " \t\r\n,":
+        while at < len(text) and text[at] in (" \t\r\n," if begun else " \t\r\n"):
             at += 1
+        if at < len(text) and not begun:
+            if text[at] != "[":
+                raise ValueError("it does not begin with '['")
+            at, begun = at + 1, True
+            continue
         if at < len(text) and text[at] == "]":
             return
         try:
             item, end = decoder.raw_decode(text, at)
+            whole = text[end : end + 1] in (",", "]", " ", "\t", "\r", "\n")
         except ValueError:
-            end = -1
-        if end < 0 or end >= len(text):  # it may go on in the next chunk
+            whole = False
+        if not whole:  # it may go on in the next chunk
             more = stream.read(chunk)
-            if not more:
+            if not more or len(text) - at > LONGEST:
                 raise ValueError("it ends in the middle of an entry")
             text, at = text[at:] + more, 0
             continue
