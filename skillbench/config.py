@@ -45,6 +45,9 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "top_p": 1.0,
         "chunk": 50,  # episodes per batch, fixed so that a resumed run repeats exactly
         "retries": 2,  # of invalid episodes
+        "attempts": 1,  # > 1: unsolved tasks are tried again, reported apart (retries.py)
+        "extra_steps": 0.0,  # of the method: share of steps beyond the limit, e.g. 0.5
+        "extra_tokens": 0,  # of the method: tokens it may spend on steps beyond the limit
         "baseline": True,
         "record": True,  # completions.jsonl
         "bootstrap": 2000,
@@ -318,6 +321,9 @@ def _check(data: Mapping[str, Any], registry: Registry) -> None:
     for key, least in (("seeds", 1), ("tasks", 0), ("max_steps", 0)):
         if run[key] < least:
             raise ConfigError(f"run.{key} is at least {least}, not {run[key]}")
+    for key, least in (("attempts", 1), ("extra_steps", 0), ("extra_tokens", 0)):
+        if data["score"][key] < least:
+            raise ConfigError(f"score.{key} is at least {least}, not {data['score'][key]}")
     if data["score"]["chunk"] < 1:
         raise ConfigError(f"score.chunk is at least 1, not {data['score']['chunk']}")
     for key in WITH_MODEL:

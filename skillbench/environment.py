@@ -23,7 +23,7 @@ class Environment(gymnasium.Env):
 
     name: str = ""
     label: str = ""  # how results are labelled, e.g. "alfworld-generated"; default is the name
-    max_steps: int = 50
+    max_steps: int = 50  # may be set before `reset`: controls play with a higher limit
     instructions: str = ""  # what an instruct model is told about the actions, once
 
     def tasks(self, split: str) -> list[Task]:

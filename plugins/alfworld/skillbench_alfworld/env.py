@@ -110,6 +110,10 @@ class AlfworldEnvironment(Environment):
         """Commands per episode before it is truncated."""
         return self._limit or (OFFICIAL_STEPS if self._official else GENERATED_STEPS)
 
+    @max_steps.setter
+    def max_steps(self, steps: int) -> None:
+        self._limit = steps
+
     @property
     def label(self) -> str:  # type: ignore[override]
         """How results are labelled: never the same for generated and for official games."""

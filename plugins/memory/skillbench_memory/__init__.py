@@ -1,4 +1,4 @@
-"""The memory plugin of skillbench: the skill bank and its placebos.
+"""The memory plugin of skillbench: the skill bank, its placebos, and the memories of other methods.
 
 Everything is registered as a lazy "module:attr" string: loading the plugin imports neither LanceDB
 nor an embedding model.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from skillbench.hookspecs import hookimpl
 
-from . import trajectories
-from .base import numbers_of
+from . import items, memrl, principles, reflections, rules, trajectories
+from .base import NoSettings, numbers_of
 from .settings import DEFAULTS
 
 MEMORIES = {
@@ -21,6 +21,12 @@ MEMORIES = {
 # Memories with settings of their own: name -> (target, its settings).
 OTHERS = {
     "trajectories": ("skillbench_memory.trajectories:Trajectories", trajectories.Settings),
+    "reflections": ("skillbench_memory.reflections:Reflections", reflections.Settings),
+    "memrl": ("skillbench_memory.memrl:MemRL", memrl.Settings),
+    "rules": ("skillbench_memory.rules:Rules", rules.Settings),
+    "items": ("skillbench_memory.items:Items", items.Settings),
+    "principles": ("skillbench_memory.principles:Principles", principles.Settings),
+    "skillfile": ("skillbench_memory.skillfile:SkillFile", NoSettings),
 }
 
 
