@@ -12,6 +12,7 @@ def skillbench_register_environments(register):
         splits=("train", "test", "small", "human", "full", "full_dev"),
         default_split="test",
         label="webshop-generated",
+        policy="shopper",
         data="skillbench_webshop.data",
         defaults={
             "source": "auto",  # what `train` means: "generated", "official"; auto: as is scored

@@ -14,7 +14,7 @@ from functools import lru_cache
 from skillbench_webshop import generator
 from skillbench_webshop.phrases import FILLER, PHRASES
 from skillbench_webshop.player import PAGES, Player
-from skillbench_webshop.shop import Session, Shop
+from skillbench_webshop.shop import SEP, Session, Shop
 from skillbench_webshop.words import BY_NAME, CATEGORIES
 
 from ..pretraining.worlds import Demo
@@ -62,6 +62,17 @@ def response(thought: str, command: str) -> str:
     return f"<think>{thought}</think><action>{command}</action>"
 
 
+def _slip(session: Session, instead_of: str, rng: random.Random) -> str:
+    """Another possible command, written as the page shows it; never a purchase."""
+    if session.place == "search":
+        return f"search[{rng.choice(generator.goals('train', 0)).query}]"
+    page = session.text(instruction=False).split(SEP)
+    shown = {part.lower(): part for part in page}
+    names = [n for n in session.clickables() if n != "buy now"]
+    commands = [f"click[{shown.get(n, n)}]" for n in names]
+    return rng.choice([c for c in commands if c != instead_of] or commands)
+
+
 def demo(index: int) -> Demo:
     """Demonstration number `index`, in a train shop."""
     rng = random.Random(f"shopper {index}")
@@ -76,8 +87,7 @@ def demo(index: int) -> Demo:
         thought, command = player.decide(rng)
         taught = rng.random() >= SLIP
         if not taught:
-            others = [a for a in session.admissible() if a not in ("click[buy now]", command)]
-            command = rng.choice(others) if session.place != "search" else "search[your]"
+            command = _slip(session, command, rng)
         turns.append((observation, response(thought, command), taught))
         player.acted(command)
         session.act(command)
