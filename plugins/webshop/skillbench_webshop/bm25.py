@@ -64,8 +64,8 @@ class Postings:
         names = list(self.docs)
         offsets = np.zeros(len(names) + 1, dtype=np.int64)
         np.cumsum([len(self.docs[n]) for n in names], out=offsets[1:])
-        docs = np.concatenate([np.asarray(self.docs[n], np.int32) for n in names] or [[]])
-        tfs = np.concatenate([np.asarray(self.tfs[n], np.uint16) for n in names] or [[]])
+        docs = np.concatenate([np.zeros(0, np.int32), *(np.asarray(self.docs[n]) for n in names)])
+        tfs = np.concatenate([np.zeros(0, np.uint16), *(np.asarray(self.tfs[n]) for n in names)])
         norms = np.array([encode_length(n) for n in self.lengths], dtype=np.uint8)
         rows = {n: (int(offsets[i]), int(offsets[i + 1])) for i, n in enumerate(names)}
         return Bm25(rows, docs.astype(np.int32), tfs.astype(np.uint16), norms, sum(self.lengths))
