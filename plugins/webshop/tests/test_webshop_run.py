@@ -13,7 +13,9 @@ def run(tmp_path: Path, name: str, *words: str) -> tuple[dict, list[dict]]:
     code = main(["run", "--method", "base", "--env", "webshop", "--out", str(out), *words])
     assert code == 0
     lines = (out / "episodes.jsonl").read_text(encoding="utf-8").splitlines()
-    return json.loads((out / "result.json").read_text(encoding="utf-8")), [json.loads(x) for x in lines]
+    return json.loads((out / "result.json").read_text(encoding="utf-8")), [
+        json.loads(x) for x in lines
+    ]
 
 
 def played(lines: list[dict]) -> list[tuple]:
