@@ -7,9 +7,9 @@ from .options import HF, HOUSEHOLD, OPENAI
 
 @hookimpl
 def skillbench_register_policies(register):
-    """Register `household`, `reader`, `hf`, `openai`, `scripted`, `expert` and `random`."""
+    """Register `household`, `shopper`, `reader`, `hf`, `openai`, `scripted`, `expert` and `random`."""
     here, needs = "skillbench_policies.", "pip install 'skillbench-policies[{}]'"
-    for name in ("household", "reader"):
+    for name in ("household", "shopper", "reader"):
         register(
             name,
             f"{here}household_policy:{name.capitalize()}Policy",

@@ -1,4 +1,6 @@
-"""The embedded models, packaged with this plugin: `household` of games, `reader` of passages.
+"""The embedded models, packaged with this plugin.
+
+`household` plays games, `shopper` shops, `reader` reads an encyclopedia.
 
 Each is `hf` on a checkpoint that the distribution carries, in the compact prompt style that it was
 pretrained on. `NAME:DIRECTORY` loads another checkpoint of the same kind.
@@ -38,6 +40,12 @@ class HouseholdPolicy(EmbeddedPolicy):
     """The embedded model of household games (household/README.md)."""
 
     name = "household"
+
+
+class ShopperPolicy(EmbeddedPolicy):
+    """The embedded model of generated shops (shopper/README.md)."""
+
+    name = "shopper"
 
 
 class ReaderPolicy(EmbeddedPolicy):
