@@ -25,6 +25,8 @@ COMMANDS = {  # name: (module:attr, one line)
     "list": ("skillbench.commands.listing:command", "what is installed"),
     "show": ("skillbench.commands.show:command", "a run, as a page on the terminal"),
     "leaderboard": ("skillbench.commands.leaderboard:command", "build, extend or check the board"),
+    "check": ("skillbench.commands.check:command", "does a plugin keep its contracts"),
+    "new": ("skillbench.commands.new:command", "scaffold a plugin"),
     "data": ("skillbench.commands.data:command", "fetch, verify or find official data"),
     "doctor": ("skillbench.commands.doctor:command", "what works here, and what fixes the rest"),
 }

@@ -167,10 +167,11 @@ class Skill:
     @property
     def id(self) -> str:
         """Content hash over what the model can read: 12 hex digits after the kind's letter."""
+        # Lone surrogates count as "?", which is what a file makes of them.
         text = "\x1f".join(
             (self.kind, self.task_type or "", self.title, self.principle, self.when_to_apply)
         )
-        return self.kind[0] + "_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self.kind[0] + "_" + hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,11 @@ class Update:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+
+def whole(text: str) -> str:
+    """The text with each lone surrogate, which no file and no server takes, replaced by "?"."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def to_json(record: Any, *, omit: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Environments step in the loop's own thread, unless they say `blocking = True`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from typing import Any, Protocol
 
 from .agent import Agent, Transcript, parse
 from .errors import EnvironmentFault, PolicyError, SkillbenchError
-from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage
+from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage, whole
 
 
 def seed_of(*parts: object) -> int:
@@ -332,6 +333,8 @@ class _Attempt:
             completion = await self.asker.ask(self.index, request)
             if agent.history:
                 loop.policy.release(key)
+            if whole(completion.text) is not completion.text:
+                completion = dataclasses.replace(completion, text=whole(completion.text))
             self.completions.append(completion)
             agent.answer(script, completion.text)
             ended = await self._act(completion, admissible, shown)
@@ -380,7 +383,7 @@ class _Attempt:
                 f"{self.slot.task.environment} must answer with (text, ..., info dict), "
                 f"not {type(text).__name__} and {type(info).__name__}"
             )
-        self.observation, self.info = text, info
+        self.observation, self.info = whole(text), info
 
     async def _environment(self, what: str, action: str | None) -> Any:
         """Make, reset or step the environment; what it raises is an EnvironmentFault."""
