@@ -11,11 +11,14 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 Outcome = Literal["success", "failure", "truncated", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "truncated", "invalid")
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+if TYPE_CHECKING:
+    Message = Mapping[str, str]
+else:  # isolated environments import this file on Python 3.8, too
+    Message = dict  # {"role": "system" | "user" | "assistant", "content": text}
 
 
 @dataclass(frozen=True)

@@ -194,13 +194,16 @@ async def ask_policy(
     """
     began = time.perf_counter()
     try:
-        answers = list(await policy.generate(requests))
+        answers: list[Any] = list(await policy.generate(requests))
     except SkillbenchError:
         raise
     except Exception as error:
         raise PolicyError(f"policy raised {type(error).__name__}: {error}") from error
     if len(answers) != len(requests):
         raise PolicyError(f"policy gave {len(answers)} answers to {len(requests)} requests")
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, PolicyError) and not _is_completion(answer):
+            answers[place] = PolicyError(f"policy gave {str(answer)[:80]!r} for a Completion")
     if on_call is not None:
         total, model = _sum(answers), ""
         for answer in answers:
@@ -209,6 +212,10 @@ async def ask_policy(
                 break
         on_call("policy", _with_wall(total, len(requests), time.perf_counter() - began), model)
     return answers
+
+
+def _is_completion(answer: Any) -> bool:
+    return isinstance(answer, Completion) and isinstance(answer.text, str)
 
 
 def _sum(answers: Sequence[Any]) -> list[float]:

@@ -194,9 +194,9 @@ class interrupted:  # noqa: N801 - reads as a statement
 @conformance("method")
 def a_method_names_what_exists(subject: Subject) -> None:
     method: Method = subject.entry
-    tables = [("memory", method.memory or "none", "memories")]
-    tables += [("trainer", name, "trainers") for name in method.trainers]
+    tables = [("trainer", name, "trainers") for name in method.trainers]
     tables += [("teacher", method.teacher, "teachers")] if method.teacher else []
+    tables += [("memory", method.memory or "none", "memories")]
     for kind, name, table in tables:
         need(
             name in getattr(subject.registry, table),

@@ -38,17 +38,17 @@ def requests(subject: Subject, n: int = 4, *, live: str = "a", text: str = "") -
         entry = subject.registry.environments[name]
         world = entry.load()(**entry.defaults)
         tasks = world.tasks(entry.splits[0])[:n]
-    return [_request(world, task, f"{live}/{i}", text) for i, task in enumerate(tasks)]
+    return [_request(world, task, f"{live}/{i}", text, 11 + i) for i, task in enumerate(tasks)]
 
 
-def _request(world: Any, task: Task, episode_id: str, text: str) -> Request:
+def _request(world: Any, task: Task, episode_id: str, text: str, seed: int) -> Request:
     seen, info = world.reset(seed=1, options={"task": task.id})
     admissible = info.get("admissible")
     messages: tuple[Message, ...] = (
         {"role": "system", "content": world.instructions},
         {"role": "user", "content": text or seen},
     )
-    params = SamplingParams(temperature=0.7, max_tokens=16, seed=11)
+    params = SamplingParams(temperature=0.7, max_tokens=16, seed=seed)
     shown = None if admissible is None else tuple(admissible)
     return Request(episode_id, 0, messages, params, shown, task)
 
@@ -143,10 +143,10 @@ def each_request_gets_its_answer_in_order(subject: Subject) -> None:
             mend="cached tokens are a part of the input tokens; nothing is negative",
         )
     if policy.batching == "gather":
-        backwards = ask(policy, list(reversed(requests(subject, live="b"))))
+        rest = ask(policy, requests(subject, live="b")[1:])
         need(
-            texts(answers) == texts(list(reversed(backwards))),
-            "the same requests in reverse order get other answers",
+            texts(answers)[1:] == texts(rest),
+            "without the first request, the other ones get other answers",
             why="an episode would act on the answer that was meant for another",
             mend="return the answers in the order of the requests",
         )
