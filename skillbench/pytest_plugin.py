@@ -70,7 +70,10 @@ class Kit(pytest.Collector):
             raise pytest.UsageError(str(error)) from error
         return [
             Conformance.from_parent(
-                self, name=f"{subject.kind}[{subject.name}]::{check.name}", subject=subject, check=check
+                self,
+                name=f"{subject.kind}[{subject.name}]::{check.name}",
+                subject=subject,
+                check=check,
             )
             for subject in found
             for check in checks_of(subject.kind)

@@ -29,9 +29,7 @@ class Doors(Environment):
     def tasks(self, split):
         if split not in ("train", "test"):
             raise UsageError("no such split: " + split)
-        return [
-            Task("{}-{}".format(split, i), self.name, split, "door", "open") for i in range(12)
-        ]
+        return [Task(f"{split}-{i}", self.name, split, "door", "open") for i in range(12)]
 
     def fingerprint(self, split):
         return "iso-" + split
@@ -39,7 +37,7 @@ class Doors(Environment):
     def reset(self, *, seed=None, options=None):
         self.number = int(options["task"].split("-")[1])
         self.turn = 0
-        return "A {} door.".format(self.colours[self.number % 3]), self.info(False)
+        return f"A {self.colours[self.number % 3]} door.", self.info(False)
 
     def info(self, won):
         return {"success": won, "admissible": list(self.colours), "invalid_action": False}
@@ -49,13 +47,13 @@ class Doors(Environment):
         if self.number in self.at and self.turn == 2 and self.due():
             self.misbehave()
         won = action == self.colours[self.number % 3] and self.turn >= 3
-        return "Turn {}.".format(self.turn), float(won), won, False, self.info(won)
+        return f"Turn {self.turn}.", float(won), won, False, self.info(won)
 
     def due(self):
         """Whether the fault is still to happen; with a flag file it happens once per task."""
         if not self.flag:
             return True
-        path = "{}.{}".format(self.flag, self.number)
+        path = f"{self.flag}.{self.number}"
         if os.path.exists(path):
             return False
         open(path, "w").close()
@@ -97,7 +95,7 @@ class Reader:
         for request in requests:
             text = request.messages[1]["content"]
             said = next((c for c in Doors.colours if c in text), "red")
-            out.append(Completion("<action>{}</action>".format(said), Usage(calls=1)))
+            out.append(Completion(f"<action>{said}</action>", Usage(calls=1)))
         return out
 
     def release(self, episode_id):

@@ -101,7 +101,9 @@ class Overlapping(KitWorld):
     def tasks(self, split: str) -> Any:
         found = super().tasks(split)
         first = super().tasks("train")[0]
-        return found if split == "train" else [type(first)(**{**vars(first), "split": split}), *found]
+        return (
+            found if split == "train" else [type(first)(**{**vars(first), "split": split}), *found]
+        )
 
 
 class DoneIsWon(KitWorld):

@@ -283,7 +283,7 @@ def live_instances_do_not_touch_each_other(subject: Subject) -> None:
     scripts = [script(new(subject), task, seed=i) for i, task in enumerate(tasks)]
     alone = [played(new(subject), task, actions) for task, actions in zip(tasks, scripts)]
     worlds = [new(subject) for _ in tasks]
-    together = []
+    together: list[list[Any]] = []
     for world, task in zip(worlds, tasks):
         text, info = start(world, task)
         together.append([(text, visible(info))])

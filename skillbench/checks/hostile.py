@@ -53,5 +53,7 @@ def fuzzed(n: int, seed: int = 0) -> Iterator[str]:
         text = glue.join(pieces)
         if rng.random() < 0.3:
             place = rng.randint(0, len(text))
-            text = text[:place] + chr(rng.choice((0, 7, 27, 0x202E, 0xD800, 0x10FFFF))) + text[place:]
+            text = (
+                text[:place] + chr(rng.choice((0, 7, 27, 0x202E, 0xD800, 0x10FFFF))) + text[place:]
+            )
         yield text

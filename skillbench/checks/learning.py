@@ -16,9 +16,9 @@ from ..lazy import describe
 from ..protocols import Method
 from ..registry import Registry
 from ..runner import execute
+from . import world
 from .kit import NotApplicable, Subject, Unfit, conformance, need
 from .policy import UNSAFE
-from . import world
 
 SMALL = ("run.tasks=6", "score.chunk=6", "score.bootstrap=50", "score.retries=0")
 KIT = "kit"
@@ -98,7 +98,11 @@ def played(place: Path) -> list[Any]:
 def frozen(place: Path) -> list[Any]:
     """What learning left behind: hashes of weights and bank."""
     return [
-        {k: v for k, v in json.loads(p.read_text()).items() if k in ("bank_version", "skills", "rows")}
+        {
+            k: v
+            for k, v in json.loads(p.read_text()).items()
+            if k in ("bank_version", "skills", "rows")
+        }
         for p in sorted(place.glob("learn/*/frozen.json"))
     ]
 
@@ -171,7 +175,7 @@ def fit_goes_on_where_it_was_killed(subject: Subject) -> None:
     )
 
 
-class interrupted:  # noqa: N801 - reads as a statement
+class interrupted:
     """Inside, the kit's player is interrupted after `calls` calls."""
 
     def __init__(self, subject: Subject, calls: int) -> None:

@@ -58,7 +58,9 @@ def ask(policy: Any, batch: Sequence[Request]) -> list[Any]:
     try:
         return list(asyncio.run(policy.generate(batch)))
     except UsageError as error:
-        raise NotApplicable(f"it cannot play here: {error} (choose another place with --env)") from error
+        raise NotApplicable(
+            f"it cannot play here: {error} (choose another place with --env)"
+        ) from error
 
 
 def texts(answers: Sequence[Any]) -> list[str]:

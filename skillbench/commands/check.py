@@ -80,7 +80,11 @@ def examine(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
     if not count:
         raise UsageError(
             f"plugin {arguments.plugin!r} has nothing to check"
-            + (f" of {arguments.only!r}" if arguments.only else "; teachers have no kit of their own")
+            + (
+                f" of {arguments.only!r}"
+                if arguments.only
+                else "; teachers have no kit of their own"
+            )
         )
 
 

@@ -19,6 +19,7 @@ import signal
 import sys
 import traceback
 import types
+from typing import Any
 
 
 def main():
@@ -60,7 +61,7 @@ def watch(life):
 
 
 def describe(error):
-    return "{}: {}".format(type(error).__name__, error)[:2000]
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def is_ours(error):
@@ -73,7 +74,7 @@ def provide(package):
     """Make `import skillbench` work without its dependencies."""
     if importlib.util.find_spec("skillbench") is not None:
         return
-    stub = types.ModuleType("skillbench")
+    stub: Any = types.ModuleType("skillbench")
     stub.__path__ = [package]  # records, errors and the like load from the real files
 
     def lazily(name):
@@ -83,9 +84,9 @@ def provide(package):
 
     stub.__getattr__ = lazily
     stub.PLUGIN_API = 1
-    hooks = types.ModuleType("skillbench.hookspecs")
+    hooks: Any = types.ModuleType("skillbench.hookspecs")
     hooks.hookimpl = stub.hookimpl = lambda function=None, **_: function or (lambda f: f)
-    environment = types.ModuleType("skillbench.environment")
+    environment: Any = types.ModuleType("skillbench.environment")
     environment.Environment = Environment
     for module in (stub, hooks, environment):
         sys.modules[module.__name__] = module
@@ -119,7 +120,7 @@ class Host:
         provide(options["package"])
         self.table = options["table"]
         self.target = options["target"]
-        self.factory = None
+        self.factory: Any = None
         self.live = {}
 
     def do_ping(self):

@@ -18,6 +18,7 @@ from ..lazy import load_target
 from ..records import Task
 from .process import START_S, Child, Gone, Pool, pool
 
+
 def split(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the environment's own settings, those of the isolation)"""
     own = {k: v for k, v in table.items() if k not in ISOLATION}

@@ -113,8 +113,7 @@ class Child:
         except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             self.kill()
             raise Gone(
-                f"{self.target}: its process ended on {op!r} ({type(error).__name__})"
-                f"{self._tail()}"
+                f"{self.target}: its process ended on {op!r} ({type(error).__name__}){self._tail()}"
             ) from error
         if "error" in answer:
             kind = CLASSES.get(answer["usage"], EnvironmentFault)
