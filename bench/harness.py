@@ -70,11 +70,11 @@ def loop(episodes: int) -> Iterator[Row]:
     import asyncio
 
     from skillbench.agent import Agent
+    from skillbench.records import TOKEN_FIELDS, to_json
     from skillbench.registry import get
     from skillbench.rollout import Loop, Slot, play
     from skillbench.session import Blank
     from skillbench.store import Lines
-    from skillbench.records import TOKEN_FIELDS, to_json
 
     registry = get()
     factory = registry.environments["alfworld"].load()
@@ -164,7 +164,7 @@ def soak(episodes: int) -> Iterator[Row]:
         marks: list[tuple[int, int, int]] = []
         with Clock() as clock:
             while done < episodes:
-                result = run(Path(folder) / str(number), 100, 200, "score.record=false")
+                result = run(Path(folder) / str(number), 100, 200, "run.max_steps=8")
                 done += result["scores"]["success"]["n"]
                 number += 1
                 gc.collect()
