@@ -244,7 +244,7 @@ def _reachable(url: str) -> Finding:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or not port:
         return Finding(
-            "endpoint",
+            "network",
             "broken",
             "OPENAI_BASE_URL is no http(s) address",
             "set it to something like http://127.0.0.1:8000/v1",
@@ -254,9 +254,9 @@ def _reachable(url: str) -> Finding:
         socket.create_connection((parts.hostname, port), timeout=REACH_S).close()
     except OSError as error:
         return Finding(
-            "endpoint",
+            "network",
             "missing",
             f"nothing answers at {where} ({describe(error)})",
             "start the server, or correct OPENAI_BASE_URL",
         )
-    return Finding("endpoint", "ok", f"{where} can be reached")
+    return Finding("network", "ok", f"{where} can be reached")

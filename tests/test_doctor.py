@@ -12,7 +12,7 @@ from skillbench.registry import Registry
 def endpoint(monkeypatch: Any, url: str, key: str = "") -> list[Any]:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    return [f for f in doctor.examine(Registry()) if f.topic == "endpoint"]
+    return [f for f in doctor.examine(Registry()) if f.topic in ("endpoint", "network")]
 
 
 def test_a_server_that_listens_is_reached_and_gets_nothing(monkeypatch: Any) -> None:
