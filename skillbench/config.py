@@ -53,6 +53,14 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "bootstrap": 2000,
     },
 }
+# Of every environment: whether it runs in processes of its own, see skillbench/isolation.
+ISOLATION: Mapping[str, Any] = {
+    "isolate": False,
+    "interpreter": "",  # the Python that runs it; "" = this one
+    "workers": 1,  # processes that share the live episodes
+    "restart_after": 200,  # episodes after which a process is replaced; 0 = never
+    "call_timeout": 300.0,  # seconds for one reset or step, after which it is killed
+}
 TABLES = ("run", "env", "policy", "agent", "memory", "teacher", "trainer", "evolve", "score")
 
 
@@ -209,7 +217,9 @@ def _defaults(
             table["model"] = ""
         if name:
             table |= _copy(getattr(registry, kind)[name].defaults)
-        tables[key] = table | {"name": name}
+        if key == "env":
+            table = {**ISOLATION, **table}  # a key of the environment's own wins
+        tables[key] = {"name": name} | table | {"name": name}
     tables["trainer"] = {
         stage: {"enabled": True} | _copy(registry.trainers[stage].defaults) for stage in stages
     }

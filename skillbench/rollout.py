@@ -15,6 +15,7 @@ Environments step in the loop's own thread, unless they say `blocking = True`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 
 from .agent import Agent, Transcript, estimate_tokens, parse
 from .errors import EnvironmentFault, PolicyError, SkillbenchError
-from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage
+from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage, whole
 
 
 def seed_of(*parts: object) -> int:
@@ -197,13 +198,16 @@ async def ask_policy(
     """
     began = time.perf_counter()
     try:
-        answers = list(await policy.generate(requests))
+        answers: list[Any] = list(await policy.generate(requests))
     except SkillbenchError:
         raise
     except Exception as error:
         raise PolicyError(f"policy raised {type(error).__name__}: {error}") from error
     if len(answers) != len(requests):
         raise PolicyError(f"policy gave {len(answers)} answers to {len(requests)} requests")
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, PolicyError) and not _is_completion(answer):
+            answers[place] = PolicyError(f"policy gave {str(answer)[:80]!r} for a Completion")
     if on_call is not None:
         total, model = _sum(answers), ""
         for answer in answers:
@@ -212,6 +216,10 @@ async def ask_policy(
                 break
         on_call("policy", _with_wall(total, len(requests), time.perf_counter() - began), model)
     return answers
+
+
+def _is_completion(answer: Any) -> bool:
+    return isinstance(answer, Completion) and isinstance(answer.text, str)
 
 
 def _sum(answers: Sequence[Any]) -> list[float]:
@@ -340,6 +348,8 @@ class _Attempt:
             completion = await self.asker.ask(self.index, request)
             if agent.history:
                 loop.policy.release(key)
+            if whole(completion.text) is not completion.text:
+                completion = dataclasses.replace(completion, text=whole(completion.text))
             self.completions.append(completion)
             agent.answer(script, completion.text)
             ended = await self._act(completion, admissible, shown)
@@ -399,7 +409,7 @@ class _Attempt:
                 f"{self.slot.task.environment} must answer with (text, ..., info dict), "
                 f"not {type(text).__name__} and {type(info).__name__}"
             )
-        self.observation, self.info = text, info
+        self.observation, self.info = whole(text), info
 
     async def _environment(self, what: str, action: str | None) -> Any:
         """Make, reset or step the environment; what it raises is an EnvironmentFault."""

@@ -8,6 +8,7 @@ reach the baseline or the next seed.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from .agent import Agent
 from .config import NONE_MEMORY
 from .errors import PluginError
+from .isolation import IsolatedEnvironment, split
 from .ledger import Ledger
 from .panel import Panel
 from .protocols import Method
@@ -102,9 +104,16 @@ class Session:
         An environment whose train split depends on what is scored may have `scored_split`.
         """
         if self._factory is None:
-            self._factory = self.registry.environments[self.config["env"]["name"]].load()
-            self._table = {k: v for k, v in self.config["env"].items() if k != "name"}
+            table, isolation = split({k: v for k, v in self.config["env"].items() if k != "name"})
+            entry = self.registry.environments[self.config["env"]["name"]]
             self._split = self.config["run"]["split"]
+            if isolation["isolate"]:
+                self._factory = functools.partial(
+                    IsolatedEnvironment, entry.target, table, isolation
+                )
+                self._table = {}
+            else:
+                self._factory, self._table = entry.load(), table
         made = self._factory(**self._table)
         if hasattr(made, "scored_split"):
             made.scored_split(self._split)

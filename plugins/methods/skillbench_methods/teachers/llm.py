@@ -18,6 +18,7 @@ from typing import Any
 
 from skillbench.errors import TeacherError, UsageError
 from skillbench.records import Episode, Skill, Usage
+from skillbench.untrusted import one_line
 
 from . import OPENAI, llm_notes
 from .causal import Causal
@@ -159,9 +160,9 @@ class OpenAI:
     ) -> Skill:
         """A skill from an item of an answer."""
         return Skill(
-            title=item["title"].strip(),
-            principle=" ".join(item["principle"].split()),
-            when_to_apply=" ".join(item["when_to_apply"].split()),
+            title=one_line(item["title"]),
+            principle=one_line(item["principle"]),
+            when_to_apply=one_line(item["when_to_apply"]),
             kind=kind,  # type: ignore[arg-type]
             task_type=task_type,
             source_tasks=tasks,
@@ -281,7 +282,7 @@ def _read(text: str, schema: Mapping[str, Any]) -> tuple[Any, str]:
         return None, "it holds no JSON object"
     try:
         value = json.loads(body[start : end + 1])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers without end, brackets without end
         return None, f"it is not valid JSON ({error})"
     return value, check(value, schema) or ""
 
