@@ -7,7 +7,7 @@ from .options import HF, HOUSEHOLD, OPENAI
 
 @hookimpl
 def skillbench_register_policies(register):
-    """Register `household`, `shopper`, `reader`, `hf`, `openai`, `scripted`, `expert` and `random`."""
+    """Register the embedded models, `hf`, `openai`, `scripted`, `expert` and `random`."""
     here, needs = "skillbench_policies.", "pip install 'skillbench-policies[{}]'"
     for name in ("household", "shopper", "reader"):
         register(
