@@ -1,9 +1,10 @@
 """What a suite found: its rows side by side, tie groups, and the effect of each factor.
 
-Rows on one panel with equal seeds are compared task by task. Tie groups: rows are ordered by
-success; a row belongs to the group of the best row from which its paired 95 % interval cannot tell
-it apart, else it begins the next group. A factor's effect is the mean success of the rows that have
-it minus that of the rows that have not, paired by seed and task.
+Rows on one panel with equal seeds are compared task by task. Tie groups are those of the
+leaderboard: group 1 is the best row and all that cannot be told apart from it (p >= 0.05, paired by
+task), group 2 the best of the others and all that cannot be told apart from it, and so on. A
+factor's effect is the mean success of the rows that have it minus that of the rows that have not,
+paired by seed and task.
 """
 
 from __future__ import annotations
@@ -67,26 +68,28 @@ def _groups(
     scores: Mapping[str, np.ndarray],
     learned: Mapping[str, bool],
 ) -> None:
-    """Write `group` (A, B, ...) into the rows of each panel and policy."""
+    """Write `group` (1, 2, ...) into the rows of each panel and policy."""
     panels: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         if row["name"] in scores and row["success"]["mean"] is not None:
             panels.setdefault((row["panel"], row["policy"]), []).append(row)
     for members in panels.values():
-        members.sort(key=lambda r: -r["success"]["mean"])
-        best, letter = members[0], 0
-        for row in members:
-            if row is not best and not _tied(best["name"], row["name"], scores, learned):
-                best, letter = row, letter + 1
-            row["group"] = chr(ord("A") + min(letter, 25))
+        rest, number = sorted(members, key=lambda r: -r["success"]["mean"]), 0
+        while rest:
+            number += 1
+            best = rest[0]
+            for row in rest:
+                if row is best or not _differ(best["name"], row["name"], scores, learned):
+                    row["group"] = number
+            rest = [row for row in rest if "group" not in row]
 
 
-def _tied(a: str, b: str, scores: Mapping[str, np.ndarray], learned: Mapping[str, bool]) -> bool:
+def _differ(a: str, b: str, scores: Mapping[str, np.ndarray], learned: Mapping[str, bool]) -> bool:
     x, y = scores[a], scores[b]
-    if x.shape != y.shape:
-        return True  # other seeds or tasks: nothing tells them apart
-    found = stats.paired(x, y, learned=learned[a] or learned[b])
-    return found["ci95"] is None or found["ci95"][0] <= 0 <= found["ci95"][1]
+    if x.shape[1] != y.shape[1]:
+        return False  # other tasks: nothing tells them apart
+    found = stats.compare(x, y, learned=(learned[a], learned[b]))
+    return found["p"] is not None and found["p"] < 0.05
 
 
 def _effects(
@@ -96,14 +99,18 @@ def _effects(
     out: dict[str, Any] = {}
     for name in sorted({f for row in rows for f in row.factors}):
         sides: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        trained = {True: False, False: False}
         for row in rows:
             if row.name in scores and name in row.factors:
-                sides[row.factors[name]].append(scores[row.name])
+                side = row.factors[name]
+                sides[side].append(scores[row.name])
+                trained[side] |= learned[row.name]
         shapes = {m.shape for side in sides.values() for m in side}
         if not sides[True] or not sides[False] or len(shapes) != 1:
             continue
         with_it, without = (np.mean(np.stack(sides[s]), axis=0) for s in (True, False))
-        out[name] = stats.paired(with_it, without, learned=any(learned.values()))
+        flags = (trained[True], trained[False])
+        out[name] = stats.compare(with_it, without, learned=flags)
         out[name]["rows"] = [len(sides[True]), len(sides[False])]
     return out
 
@@ -129,7 +136,7 @@ def print_table(suite: Mapping[str, Any], directory: Path) -> None:
             *head,
             share(row["success"]),
             difference(row["delta"]),
-            row.get("group", "") + mark,
+            f"{row.get('group', '')}{mark}",
             cost_text(row["learn"]),
         )
     console.print(table)
