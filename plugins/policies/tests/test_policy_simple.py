@@ -122,18 +122,21 @@ def test_registration_names_every_option():
     skillbench_policies.skillbench_register_policies(
         lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
     )
-    assert set(seen) == {"household", "hf", "openai", "scripted", "expert", "random"}
+    names = {"household", "shopper", "hf", "openai", "scripted", "expert", "random"}
+    assert set(seen) == names
     assert seen["household"]["defaults"]["style"] == "compact"
     assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
     assert not seen["openai"].get("trainable") and not seen["scripted"].get("trainable")
-    for name in ("household", "hf", "openai", "expert", "random", "scripted"):
+    for name in names:
         registry.load_target(seen[name]["target"])
 
 
-def test_missing_household_checkpoint(monkeypatch, tmp_path):
-    monkeypatch.setattr(household_policy, "CHECKPOINT", tmp_path / "none")
-    with pytest.raises(DataError, match="README"):
-        household_policy.HouseholdPolicy(None, {})
+@pytest.mark.parametrize("name", ["household", "shopper"])
+def test_missing_checkpoint(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(household_policy, "HERE", tmp_path / "none")
+    policy = getattr(household_policy, f"{name.capitalize()}Policy")
+    with pytest.raises(DataError, match=f"packaged {name} model is missing.*README"):
+        policy(None, {})
 
 
 def test_household_is_hf_in_the_compact_style(tmp_path):
