@@ -136,19 +136,21 @@ def test_registration_names_every_option():
     skillbench_policies.skillbench_register_policies(
         lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
     )
-    assert set(seen) == {"household", "reader", "hf", "openai", "scripted", "expert", "random"}
+    names = {"household", "shopper", "reader", "hf", "openai", "scripted", "expert", "random"}
+    assert set(seen) == names
     assert seen["household"]["defaults"]["style"] == "compact"
     assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
     assert not seen["openai"].get("trainable") and not seen["scripted"].get("trainable")
-    for name in ("household", "reader", "hf", "openai", "expert", "random", "scripted"):
+    for name in names:
         registry.load_target(seen[name]["target"])
 
 
-@pytest.mark.parametrize("name", ["Household", "Reader"])
-def test_missing_checkpoint(name, monkeypatch, tmp_path):
-    monkeypatch.setattr(household_policy, "HERE", tmp_path)
-    with pytest.raises(DataError, match=f"packaged {name.lower()} model .* README"):
-        getattr(household_policy, f"{name}Policy")(None, {})
+@pytest.mark.parametrize("name", ["household", "shopper", "reader"])
+def test_missing_checkpoint(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(household_policy, "HERE", tmp_path / "none")
+    policy = getattr(household_policy, f"{name.capitalize()}Policy")
+    with pytest.raises(DataError, match=f"packaged {name} model is missing.*README"):
+        policy(None, {})
 
 
 def test_household_is_hf_in_the_compact_style(tmp_path):
