@@ -17,7 +17,9 @@ from .world import NAME, KitWorld
 
 MEMBERS = ("generate", "release", "close")
 WEIGHTS = ("model", "tokenizer", "sync", "save", "load")
-LONGEST = 2000  # characters of a hostile observation: longer ones are `agent.observation_chars`' task
+LONGEST = (
+    2000  # characters of a hostile observation: longer ones are `agent.observation_chars`' task
+)
 UNSAFE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy")
 
 
