@@ -16,7 +16,6 @@ import contextlib
 import datetime
 import gc
 import io
-import json
 import os
 import platform
 import shutil
