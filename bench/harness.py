@@ -16,9 +16,9 @@ import contextlib
 import datetime
 import gc
 import io
-import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,37 +124,30 @@ def _timed(words: list[str]) -> float:
 
 
 def large(episodes: int) -> Iterator[Row]:
-    """A run of 100,000 episodes: its result, its page, `show`, and `leaderboard build`."""
+    """`leaderboard build` over runs of so many episodes in all, and `show` of one of them."""
     from skillbench.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
-        run(place, 50, 50, "run.seeds=1")
-        grow(place, episodes)
-        for words in (["show", str(place)], ["leaderboard", "build", "--help"]):
-            with Clock() as clock, contextlib.redirect_stdout(io.StringIO()):
-                main(words)
-            yield f"{episodes:,} episodes: skillbench {words[0]}", str(clock)
-        yield from board(place, Path(folder), episodes)
-
-
-def grow(place: Path, episodes: int) -> None:
-    """Make a run of many seeds out of a small one: the same episodes under further seeds."""
-    lines = [json.loads(x) for x in (place / "episodes.jsonl").read_text().splitlines()]
-    seeds = -(-episodes // len(lines))
-    with (place / "episodes.jsonl").open("w") as file:
-        for seed in range(seeds):
-            for line in lines:
-                file.write(json.dumps(line | {"seed": seed}) + "\n")
-
-
-def board(place: Path, folder: Path, episodes: int) -> Iterator[Row]:
-    """What `leaderboard add` reads of such a run, and a board of as many episodes in 200 rows."""
-    from skillbench.store import read_lines
-
-    with Clock() as clock:
-        count = sum(1 for _ in read_lines(place / "episodes.jsonl"))
-    yield f"{count:,} episodes: episodes.jsonl read", str(clock)
+        run(place, 200, 200, "run.max_steps=8")
+        base = Path(folder) / "board"
+        (base / "leaderboard" / "results").mkdir(parents=True)
+        shutil.copy(ROOT / "README.md", base)
+        if (ROOT / "leaderboard" / "prices").is_dir():
+            shutil.copytree(ROOT / "leaderboard" / "prices", base / "leaderboard" / "prices")
+        with contextlib.chdir(base), contextlib.redirect_stdout(io.StringIO()):
+            main(["leaderboard", "add", str(place)])
+            (result,) = (base / "leaderboard" / "results").glob("*.json")
+            for number in range(1, -(-episodes // 200)):
+                shutil.copy(result, result.with_name(f"{result.stem}-{number}.json"))
+            with Clock() as clock:
+                code = main(["leaderboard", "build"])
+        rows = len(list((base / "leaderboard" / "results").glob("*.json")))
+        what = "" if code == 0 else f", exit code {code}"
+        yield f"leaderboard build, {rows} runs of 200 episodes", f"{clock}{what}"
+        with Clock() as clock, contextlib.redirect_stdout(io.StringIO()):
+            main(["show", str(place)])
+        yield "show, a run of 200 episodes", str(clock)
 
 
 def soak(episodes: int) -> Iterator[Row]:

@@ -24,7 +24,13 @@ NONE_MEMORY = "none"
 
 # What the core itself reads; 0 and "" mean "as the component says".
 CORE: Mapping[str, Mapping[str, Any]] = {
-    "run": {"split": "", "seeds": 1, "tasks": 0, "out": "", "max_steps": 0},
+    "run": {
+        "split": "",  # what is scored on; "" = the environment's default
+        "seeds": 1,  # times that it is learned and scored
+        "tasks": 0,  # of the panel, its first ones; 0 = all
+        "out": "",  # the run directory; "" = a new one in runs/
+        "max_steps": 0,  # turns of an episode; 0 = the environment's
+    },
     "agent": {
         "style": "",  # prompt layout; "" = the policy's
         "budget": 256,  # tokens of skills in a prompt
@@ -33,29 +39,29 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "observation_chars": 0,  # 0 = no truncation
     },
     "evolve": {
-        "enabled": True,
+        "enabled": True,  # whether the memory is updated during learning
         "every": 2,  # learning steps between updates of the memory
         "threshold": 0.4,  # train success of a task type below which it is refined
         "max_new": 3,  # skills per update
         "failures": 10,  # episodes shown to the teacher
-        "prune": True,
+        "prune": True,  # drop entries that were measured to do harm
     },
     "score": {
-        "temperature": 0.4,
-        "top_p": 1.0,
+        "temperature": 0.4,  # of the policy's answers
+        "top_p": 1.0,  # nucleus sampling; 1 = off
         "chunk": 50,  # episodes per batch, fixed so that a resumed run repeats exactly
         "retries": 2,  # of invalid episodes
         "attempts": 1,  # > 1: unsolved tasks are tried again, reported apart (retries.py)
         "extra_steps": 0.0,  # of the method: share of steps beyond the limit, e.g. 0.5
         "extra_tokens": 0,  # of the method: tokens it may spend on steps beyond the limit
-        "baseline": True,
+        "baseline": True,  # score the same policy without the method, too
         "record": True,  # completions.jsonl
-        "bootstrap": 2000,
+        "bootstrap": 2000,  # resamples behind the intervals
     },
 }
 # Of every environment: whether it runs in processes of its own, see skillbench/isolation.
 ISOLATION: Mapping[str, Any] = {
-    "isolate": False,
+    "isolate": False,  # run it in child processes
     "interpreter": "",  # the Python that runs it; "" = this one
     "workers": 1,  # processes that share the live episodes
     "restart_after": 200,  # episodes after which a process is replaced; 0 = never

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import hookspecs
+from . import config, hookspecs
 from .cli import COMMANDS, EXIT_CODES, command_parser
 from .config import CORE, ISOLATION
 from .errors import DataError
@@ -73,9 +74,10 @@ def _configuration(registry: Registry) -> Iterator[str]:
         "Component defaults < method < profile < flags < `--set KEY=VALUE`. An unknown key is an "
         "error. `skillbench run ... --dry-run` shows the result.\n"
     )
+    said = meanings()
     for table, rows in CORE.items():
-        yield from _table(f"[{table}]", rows)
-    yield from _table("[env] of every environment", ISOLATION)
+        yield from _table(f"[{table}]", rows, said)
+    yield from _table("[env] of every environment", ISOLATION, said)
     for kind, table in (
         ("environments", "env"),
         ("policies", "policy"),
@@ -101,14 +103,26 @@ def _configuration(registry: Registry) -> Iterator[str]:
     yield ""
 
 
-def _table(title: str, rows: Any) -> Iterator[str]:
+def meanings() -> dict[str, str]:
+    """What each key of the core means: the comment behind it in config.py."""
+    source = inspect.getsource(config)
+    found = re.findall(r'^ +"(\w+)": [^#\n]*,  # (.+)$', source, flags=re.MULTILINE)
+    return dict(found)
+
+
+def _table(title: str, rows: Any, said: Mapping[str, str] | None = None) -> Iterator[str]:
     yield f"## {title}\n"
     if not rows:
         yield "No keys.\n"
         return
-    yield "| key | default |\n|---|---|"
-    for key, value in rows.items():
-        yield f"| `{key}` | `{_escape(_toml(value))}` |"
+    if said is None:
+        yield "| key | default |\n|---|---|"
+        for key, value in rows.items():
+            yield f"| `{key}` | `{_escape(_toml(value))}` |"
+    else:
+        yield "| key | default | meaning |\n|---|---|---|"
+        for key, value in rows.items():
+            yield f"| `{key}` | `{_escape(_toml(value))}` | {_escape(said.get(key, ''))} |"
     yield ""
 
 

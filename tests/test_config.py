@@ -87,7 +87,12 @@ def resolve(registry, tmp_path):
 
 def test_every_default_is_written_out(resolve):
     config = resolve()
-    assert config["env"] == {"name": "kitchen", "size": 3, "engine": "native"}
+    assert config["env"] == {
+        "name": "kitchen",
+        "size": 3,
+        "engine": "native",
+        **configuration.ISOLATION,
+    }
     assert config["policy"] == {"name": "household", "model": "", "threads": 1}
     assert config["teacher"] == {"name": "causal", "model": "", "max_skills": 40}
     assert config["run"]["split"] == "unseen"

@@ -64,3 +64,14 @@ def test_commands_named_in_the_docs_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for name in re.findall(r"^\s*(?:\$ )?skillbench (\w+)", text, flags=re.MULTILINE):
         assert name in COMMANDS, f"{page} names `skillbench {name}`"
+
+
+def test_every_key_of_the_core_is_explained():
+    from skillbench.config import CORE, ISOLATION
+
+    said = docs.meanings()
+    page = docs.pages(Registry())["configuration.md"]
+    for table, rows in {**CORE, "env": ISOLATION}.items():
+        for key in rows:
+            assert said.get(key), f"{table}.{key} has no comment in config.py"
+            assert f"| `{key}` |" in page

@@ -206,7 +206,7 @@ def a_method_names_what_exists(subject: Subject) -> None:
             name in getattr(subject.registry, table),
             f"it names the {kind} {name!r}, which nothing installed registers",
             why="every run of it would end at once",
-            mend=f"register it, correct its name (`skillbench list {table}`), or install it",
+            mend=f"register it, correct the name (skillbench list {table}), or add its plugin",
         )
     need(
         method.stage in ("frozen", "trained"),

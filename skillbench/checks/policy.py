@@ -10,7 +10,7 @@ from typing import Any
 from ..agent import load_style
 from ..errors import PolicyError, SkillbenchError, UsageError
 from ..lazy import describe
-from ..records import Completion, Message, Request, SamplingParams, Task
+from ..records import Completion, Message, Request, SamplingParams, Task, whole
 from .hostile import TEXTS
 from .kit import NotApplicable, Subject, Unfit, conformance, made, need
 from .world import NAME, KitWorld
@@ -91,7 +91,7 @@ def it_says_what_it_is(subject: Subject) -> None:
     )
     concurrency = getattr(policy, "concurrency", None)
     need(
-        isinstance(concurrency, int) and concurrency >= 1,
+        isinstance(concurrency, int) and concurrency >= (batching == "stream"),
         f"concurrency is {concurrency!r}",
         why="it limits how many requests a server gets at once",
         mend="set it to a positive number",
@@ -207,7 +207,7 @@ def calls_may_overlap(subject: Subject) -> None:
 def hostile_prompts_are_answered(subject: Subject) -> None:
     policy = new(subject)
     for number, text in enumerate(TEXTS):
-        batch = requests(subject, 1, live=f"h{number}", text=text[:LONGEST] or " ")
+        batch = requests(subject, 1, live=f"h{number}", text=whole(text[:LONGEST]) or " ")
         try:
             (answer,) = asyncio.run(policy.generate(batch))
         except (UsageError, PolicyError) as error:
