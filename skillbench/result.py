@@ -14,7 +14,7 @@
                    value_per_success, value_is}
     skills         {initial, final, by_kind, tokens_per_episode, per_seed}
     curve          [{step, stage, stage_step, success, n, skills}]: success on train while learning
-    leaks          {count, checked, unknown, found, peeks}
+    leaks          {count, checked, unknown, found, overlap, peeks}
     rankable, why_not, provenance
 
 `success` is over valid episodes; `success_invalid_as_failure` counts the invalid ones as lost. With
@@ -30,7 +30,7 @@ import numpy as np
 
 from . import money, outcomes, prices, stats
 from .agent import estimate_tokens
-from .leakage import TRAIN, scan
+from .leakage import TRAIN, overlap, scan
 from .ledger import summarize, total
 from .panel import Panel
 from .records import OUTCOMES, skill_from_json
@@ -309,9 +309,18 @@ def _leaks(session: Session, panel: Panel, frozen: Mapping[int, Any]) -> dict[st
             (line["task"]["split"], line["task"]["id"])
             for line in run.read(f"learn/{seed}/episodes.jsonl")
         ]
-    train = {t.id for t in session.environment.tasks(TRAIN)} if skills or rows or played else set()
+    known = session.environment.tasks(TRAIN) if skills or rows or played else []
+    train = {task.id for task in known}
     found = scan(panel=panel.ids, train=train, skills=skills, rows=rows, episodes=played)
-    return found | {"peeks": 0}  # learning has no way to look at a panel
+    unique = {skill.id: skill for skill in skills}.values()
+    text = overlap(unique, [t.goal for t in panel.tasks], (t.goal for t in known))
+    # Learning has no way to look at a panel; a run on the panel's own split is the one peek.
+    return found | {"overlap": text, "peeks": _peeks(played, panel)}
+
+
+def _peeks(played: Sequence[tuple[str, str]], panel: Panel) -> int:
+    """Learning episodes on the panel's split: how often learning saw what is scored."""
+    return sum(split == panel.split for split, _ in played)
 
 
 def _provenance(session: Session, frozen: Mapping[int, Any]) -> dict[str, Any]:
