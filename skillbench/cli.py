@@ -12,7 +12,9 @@ import argparse
 import difflib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -28,6 +30,8 @@ COMMANDS = {  # name: (module:attr, one line)
     "skills": ("skillbench.commands.skills:command", "the bank, and what each skill was worth"),
     "replay": ("skillbench.commands.replay:command", "a run again from its recorded answers"),
     "leaderboard": ("skillbench.commands.leaderboard:command", "build, extend or check the board"),
+    "check": ("skillbench.commands.check:command", "does a plugin keep its contracts"),
+    "new": ("skillbench.commands.new:command", "scaffold a plugin"),
     "data": ("skillbench.commands.data:command", "fetch, verify or find official data"),
     "doctor": ("skillbench.commands.doctor:command", "what works here, and what fixes the rest"),
 }
@@ -92,6 +96,7 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _heed_sigterm()
     debug = "--debug" in words
     try:
         code = _dispatch(words)
@@ -115,6 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         text = f"internal error: {type(error).__name__}: {error}"
         return _fail(f"{text}\nrun it again with --debug to see where", 1, debug)
+
+
+def _heed_sigterm() -> None:
+    """Let a scheduler's SIGTERM end a run as Ctrl-C does: closed files, a hint, exit code 130."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 def _dispatch(words: list[str]) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import hookspecs
 from .cli import COMMANDS, EXIT_CODES, command_parser
-from .config import CORE
+from .config import CORE, ISOLATION
 from .errors import DataError
 from .registry import Registry
 
@@ -75,6 +75,7 @@ def _configuration(registry: Registry) -> Iterator[str]:
     )
     for table, rows in CORE.items():
         yield from _table(f"[{table}]", rows)
+    yield from _table("[env] of every environment", ISOLATION)
     for kind, table in (
         ("environments", "env"),
         ("policies", "policy"),

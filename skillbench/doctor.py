@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -26,6 +28,8 @@ from .registry import Registry
 State = Literal["ok", "missing", "broken"]
 LEAST_DISK_GB = 2.0
 LEAST_MEMORY_GB = 4.0
+OFFICIAL = "https://api.openai.com/v1"
+REACH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,20 @@ def _machine() -> Iterator[Finding]:
             f"free {LEAST_DISK_GB:.0f} GB, or give run --out DIR" if low else "",
         )
     yield _accelerator()
+    yield _java()
+
+
+def _java() -> Finding:
+    """The Java runtime: optional, for environments whose search engine is written in it."""
+    tool = shutil.which("java")
+    if tool is None:
+        return Finding("java", "ok", "none; only environments that say so need it")
+    try:
+        done = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("java", "broken", f"java -version failed ({describe(error)})")
+    lines = (done.stderr or done.stdout).strip().splitlines() or ["it says no version"]
+    return Finding("java", "ok" if done.returncode == 0 else "broken", lines[0])
 
 
 def _memory_gb() -> float | None:
@@ -205,7 +223,7 @@ def _data(registry: Registry) -> Iterator[Finding]:
 
 def _keys() -> Iterator[Finding]:
     there = bool(os.environ.get("OPENAI_API_KEY"))
-    base = bool(os.environ.get("OPENAI_BASE_URL"))
+    base = os.environ.get("OPENAI_BASE_URL", "")
     yield Finding(
         "endpoint",
         "ok" if there or base else "missing",
@@ -213,3 +231,32 @@ def _keys() -> Iterator[Finding]:
         f"OPENAI_BASE_URL is {'set' if base else 'not set'}",
         "" if there or base else "only --policy openai:MODEL and --teacher openai:MODEL need them",
     )
+    if there or base:
+        yield _reachable(base or OFFICIAL)
+
+
+def _reachable(url: str) -> Finding:
+    """Whether something listens there. Nothing is sent: no key, no request, nothing that costs."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+        return Finding(
+            "network",
+            "broken",
+            "OPENAI_BASE_URL is no http(s) address",
+            "set it to something like http://127.0.0.1:8000/v1",
+        )
+    where = f"{parts.hostname}:{port}"  # without user, password and query
+    try:
+        socket.create_connection((parts.hostname, port), timeout=REACH_S).close()
+    except OSError as error:
+        return Finding(
+            "network",
+            "missing",
+            f"nothing answers at {where} ({describe(error)})",
+            "start the server, or correct OPENAI_BASE_URL",
+        )
+    return Finding("network", "ok", f"{where} can be reached")

@@ -100,7 +100,8 @@ def committed(folders: Sequence[Path] = FOLDERS) -> list[dict[str, Any]]:
 
 def folders_of(environment: Any) -> list[Path]:
     """Where panels of an environment may lie: the core's folders, and beside its own module."""
-    file = getattr(sys.modules.get(type(environment).__module__), "__file__", None)
+    module = getattr(environment, "module", type(environment).__module__)
+    file = getattr(sys.modules.get(module), "__file__", None)
     beside = [Path(file).parent / "panels"] if file else []
     return [*FOLDERS, *beside]
 

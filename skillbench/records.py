@@ -11,11 +11,14 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 Outcome = Literal["success", "failure", "truncated", "invalid"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "truncated", "invalid")
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+if TYPE_CHECKING:
+    Message = Mapping[str, str]
+else:  # isolated environments import this file on Python 3.8, too
+    Message = dict  # {"role": "system" | "user" | "assistant", "content": text}
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class Episode:
     context_truncated: bool = False
     error: str | None = None
     system: str = ""  # the system message: instructions and the skills shown
+    metrics: Mapping[str, float] = field(default_factory=dict)  # further scores of the environment
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,11 @@ class Skill:
     @property
     def id(self) -> str:
         """Content hash over what the model can read: 12 hex digits after the kind's letter."""
+        # Lone surrogates count as "?", which is what a file makes of them.
         text = "\x1f".join(
             (self.kind, self.task_type or "", self.title, self.principle, self.when_to_apply)
         )
-        return self.kind[0] + "_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self.kind[0] + "_" + hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,11 @@ class Update:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+
+def whole(text: str) -> str:
+    """The text with each lone surrogate, which no file and no server takes, replaced by "?"."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def to_json(record: Any, *, omit: tuple[str, ...] = ()) -> dict[str, Any]:

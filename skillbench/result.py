@@ -2,7 +2,8 @@
 
     schema, method, environment, panel, split, profile, policy, seeds, config_digest
     panel_info     {name, n, fingerprint, committed, task_types}
-    scores         {success, success_invalid_as_failure, score?, steps, valid}, each {mean, ci95, n}
+    scores         {success, success_invalid_as_failure, score?, steps, valid, METRIC...}, each
+                   {mean, ci95, n}
     by_task_type   {TYPE: {mean, ci95, n}} of success
     outcomes       {success, failure, truncated, invalid}: episodes over all seeds
     baseline       {scores, by_task_type, outcomes, cost} of the same policy without the method, or
@@ -10,6 +11,7 @@
     delta          {mean, ci95, p, n, test, by_task_type} of success, method - baseline, paired
     cost           {learn: {..., by_phase, by_role}, per_episode, per_success, money: dollars at the
                    dated prices; learning is one learning run's bill there, the mean over seeds}
+    retries        with score.attempts > 1: solved within k attempts (see retries.py), not a score
     break_even     {episodes, ci95, against, unit, reason, gain_per_use, gain_ci95, bill,
                    value_per_success, value_is}
     skills         {initial, final, by_kind, tokens_per_episode, per_seed}
@@ -23,12 +25,13 @@ no invalid episode they are equal. The JSON schema is schema/result.schema.json.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import money, outcomes, prices, stats
+from . import money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
 from .leakage import TRAIN, overlap, scan
 from .ledger import summarize, total
@@ -89,6 +92,11 @@ class Arm:
         }
         if not np.array_equal(score, self.success, equal_nan=True):
             scores["score"] = stats.summary(score, **kw)
+        for name in sorted({n for line in self.lines for n in line.get("metrics", ())}):
+            values = self.matrix(
+                lambda line, name=name: line.get("metrics", {}).get(name, math.nan)
+            )
+            scores[name] = stats.summary(values, **kw)
         outcomes = dict.fromkeys(OUTCOMES, 0)
         for line in self.lines:
             outcomes[line["outcome"]] += 1
@@ -179,6 +187,8 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         result["delta"] = {"mean": None, "ci95": None, "p": None, "n": 0, "reason": why}
         result["break_even"] = {"episodes": None, "ci95": None, "against": None, "reason": why}
     result["cost"] = cost
+    if config["score"]["attempts"] > 1:
+        result["retries"] = retries.summarize(session, panel, lines)
     frozen = {seed: run.load_json(f"learn/{seed}/frozen.json") for seed in session.seeds}
     result["skills"] = _skills(session, ours, frozen)
     result["curve"] = curve(run, session.stages, session.seeds)
@@ -215,7 +225,7 @@ def account(
 
 def no_baseline(session: Session) -> str | None:
     """Why no baseline is scored; None where one is."""
-    if not session.stages and not session.has_memory:
+    if not session.stages and not session.has_memory and not session.beyond:
         return "the method is the policy as it is: it is its own baseline"
     if not session.config["score"]["baseline"]:
         return "switched off (score.baseline=false)"
@@ -310,16 +320,22 @@ def _leaks(session: Session, panel: Panel, frozen: Mapping[int, Any]) -> dict[st
             for line in run.read(f"learn/{seed}/episodes.jsonl")
         ]
     known = session.environment.tasks(TRAIN) if skills or rows or played else []
-    train = {task.id for task in known}
-    found = scan(panel=panel.ids, train=train, skills=skills, rows=rows, episodes=played)
-    unique = {skill.id: skill for skill in skills}.values()
-    text = overlap(unique, [t.goal for t in panel.tasks], (t.goal for t in known))
-    # Learning has no way to look at a panel; a run on the panel's own split is the one peek.
+    goals, train_goals = ([task.goal for task in tasks] for tasks in (panel.tasks, known))
+    found = scan(
+        panel=panel.ids,
+        train={task.id for task in known},
+        skills=skills,
+        rows=rows,
+        episodes=played,
+        goals=goals,
+        train_goals=train_goals,
+    )
+    text = overlap({skill.id: skill for skill in skills}.values(), goals, train_goals)
     return found | {"overlap": text, "peeks": _peeks(played, panel)}
 
 
 def _peeks(played: Sequence[tuple[str, str]], panel: Panel) -> int:
-    """Learning episodes on the panel's split: how often learning saw what is scored."""
+    """Learning episodes on the panel's split: how often learning looked at what is scored."""
     return sum(split == panel.split for split, _ in played)
 
 

@@ -15,15 +15,18 @@ Environments step in the loop's own thread, unless they say `blocking = True`.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
+import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .agent import Agent, Transcript, parse
+from .agent import Agent, Transcript, estimate_tokens, parse
 from .errors import EnvironmentFault, PolicyError, SkillbenchError
-from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage
+from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage, whole
 
 
 def seed_of(*parts: object) -> int:
@@ -65,6 +68,8 @@ class Loop:
     memory: Any
     make_environment: Callable[[], Any]
     max_steps: int = 0  # 0: the environment's own
+    extra_steps: float = 0.0  # share of steps beyond that limit
+    extra_tokens: int = 0  # estimated tokens that steps beyond the limit may take
     retries: int = 2
     tokens: bool = False  # keep token ids and log-probabilities in the steps
     bank_version: str = ""
@@ -193,13 +198,16 @@ async def ask_policy(
     """
     began = time.perf_counter()
     try:
-        answers = list(await policy.generate(requests))
+        answers: list[Any] = list(await policy.generate(requests))
     except SkillbenchError:
         raise
     except Exception as error:
         raise PolicyError(f"policy raised {type(error).__name__}: {error}") from error
     if len(answers) != len(requests):
         raise PolicyError(f"policy gave {len(answers)} answers to {len(requests)} requests")
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, PolicyError) and not _is_completion(answer):
+            answers[place] = PolicyError(f"policy gave {str(answer)[:80]!r} for a Completion")
     if on_call is not None:
         total, model = _sum(answers), ""
         for answer in answers:
@@ -208,6 +216,10 @@ async def ask_policy(
                 break
         on_call("policy", _with_wall(total, len(requests), time.perf_counter() - began), model)
     return answers
+
+
+def _is_completion(answer: Any) -> bool:
+    return isinstance(answer, Completion) and isinstance(answer.text, str)
 
 
 def _sum(answers: Sequence[Any]) -> list[float]:
@@ -304,6 +316,7 @@ class _Attempt:
             context_truncated=bool(self.script and self.script.cut),
             error=error,
             system=self.script.system if self.script else "",
+            metrics={} if error else {k: float(v) for k, v in self.info.get("metrics", {}).items()},
         )
         return episode, self.completions
 
@@ -315,8 +328,11 @@ class _Attempt:
         self.script = script = self._begin()
         if loop.on_call is not None and script.context.usage.calls:
             loop.on_call("embedding", script.context.usage, "")
-        limit = loop.max_steps or int(getattr(self.environment, "max_steps", 50))
-        for number in range(limit):
+        limit = self._limit()
+        left = loop.extra_tokens
+        for number in itertools.count():
+            if number >= limit and left <= 0:
+                break
             admissible = self.info.get("admissible")
             shown = agent.observe(script, self.environment, self.observation, admissible)
             # A window over the transcript breaks its prefix: then every step is an id of its own.
@@ -332,12 +348,25 @@ class _Attempt:
             completion = await self.asker.ask(self.index, request)
             if agent.history:
                 loop.policy.release(key)
+            if whole(completion.text) is not completion.text:
+                completion = dataclasses.replace(completion, text=whole(completion.text))
             self.completions.append(completion)
             agent.answer(script, completion.text)
             ended = await self._act(completion, admissible, shown)
             if ended is not None:
                 return ended
+            if number >= limit:
+                left -= max(1, estimate_tokens(completion.text + " " + self.observation))
         return "success" if self.info.get("success") else "truncated"
+
+    def _limit(self) -> int:
+        """Steps of the episode; an environment that ends it itself is told of those beyond."""
+        loop = self.loop
+        own = int(getattr(self.environment, "max_steps", 50))
+        limit = math.ceil((loop.max_steps or own) * (1 + loop.extra_steps))
+        if loop.extra_steps or loop.extra_tokens:
+            self.environment.max_steps = max(own, limit + loop.extra_tokens)
+        return limit
 
     def _begin(self) -> Transcript:
         try:
@@ -380,7 +409,7 @@ class _Attempt:
                 f"{self.slot.task.environment} must answer with (text, ..., info dict), "
                 f"not {type(text).__name__} and {type(info).__name__}"
             )
-        self.observation, self.info = text, info
+        self.observation, self.info = whole(text), info
 
     async def _environment(self, what: str, action: str | None) -> Any:
         """Make, reset or step the environment; what it raises is an EnvironmentFault."""

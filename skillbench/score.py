@@ -31,6 +31,9 @@ class Scoring:
             (line["arm"], line["seed"], line["task"]["id"]): bool(line["success"])
             for line in run.read("episodes.jsonl")
         }
+        self.tally: dict[tuple[str, int], tuple[int, int]] = {}  # (solved, played) so far
+        for (arm, seed, _), won in self.done.items():
+            self._count(arm, seed, won)
         self.recorded = {
             (line["arm"], line["seed"], line["task"]) for line in run.read("completions.jsonl")
         }
@@ -55,8 +58,14 @@ class Scoring:
 
     def baseline(self, seed: int) -> None:
         """Score the same policy without the method."""
+        shared = self.session.shared
+        if shared is not None and not self.complete(BASELINE, seed):
+            for line in shared.take_baseline(self.session, seed):
+                self.done[line["arm"], seed, line["task"]["id"]] = bool(line["success"])
         if not self.complete(BASELINE, seed):
             self._arm(BASELINE, seed, self.session.policy(), Blank(), "baseline")
+        if shared is not None:
+            shared.offer_baseline(self.session, seed)
 
     def _arm(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
@@ -79,6 +88,7 @@ class Scoring:
             line = {"arm": arm, "env_seed": slot.episode_seed}
             lines.append(line | to_json(episode, omit=TOKEN_FIELDS))
             self.done[key] = episode.success
+            self._count(arm, seed, episode.success)
             session.reporter.advance(1, success=self._running(arm, seed))
             session.notify("skillbench_episode_end", run=session.info, episode=episode)
 
@@ -96,12 +106,17 @@ class Scoring:
                 phase=LEDGER[arm],
                 on_episode=on_episode,
                 seed=seed,
+                **(session.beyond if arm == METHOD else {}),
             )
             session.run.sync()
 
     def _running(self, arm: str, seed: int) -> float:
-        known = [won for (a, s, _), won in self.done.items() if (a, s) == (arm, seed)]
-        return sum(known) / len(known) if known else 0.0
+        won, known = self.tally.get((arm, seed), (0, 0))
+        return won / known if known else 0.0
+
+    def _count(self, arm: str, seed: int, won: bool) -> None:
+        wins, known = self.tally.get((arm, seed), (0, 0))
+        self.tally[arm, seed] = (wins + won, known + 1)
 
 
 def _script(

@@ -8,6 +8,7 @@ reach the baseline or the next seed.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from .agent import Agent
 from .config import NONE_MEMORY
 from .errors import PluginError
+from .isolation import IsolatedEnvironment, split
 from .ledger import Ledger
 from .panel import Panel
 from .protocols import Method
@@ -61,6 +63,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
         self._factory: Any = None
         self.environment = self.make_environment()
         self._asyncio = asyncio.Runner()
@@ -79,6 +82,12 @@ class Session:
         return self.config["memory"]["name"] != NONE_MEMORY
 
     @property
+    def beyond(self) -> dict[str, Any]:
+        """What the method's episodes may spend beyond the step limit: arguments of `play`."""
+        table = self.config["score"]
+        return {k: table[k] for k in ("extra_steps", "extra_tokens") if table[k]}
+
+    @property
     def label(self) -> str:
         """How results name the environment."""
         return self.environment.label or self.environment.name
@@ -95,9 +104,16 @@ class Session:
         An environment whose train split depends on what is scored may have `scored_split`.
         """
         if self._factory is None:
-            self._factory = self.registry.environments[self.config["env"]["name"]].load()
-            self._table = {k: v for k, v in self.config["env"].items() if k != "name"}
+            table, isolation = split({k: v for k, v in self.config["env"].items() if k != "name"})
+            entry = self.registry.environments[self.config["env"]["name"]]
             self._split = self.config["run"]["split"]
+            if isolation["isolate"]:
+                self._factory = functools.partial(
+                    IsolatedEnvironment, entry.target, table, isolation
+                )
+                self._table = {}
+            else:
+                self._factory, self._table = entry.load(), table
         made = self._factory(**self._table)
         if hasattr(made, "scored_split"):
             made.scored_split(self._split)
@@ -188,9 +204,14 @@ class Session:
         phase: str,
         tokens: bool = False,
         on_episode: Callable[[Slot, Episode, list[Completion]], None] | None = None,
+        extra_steps: float = 0.0,
+        extra_tokens: int = 0,
         **extra: Any,
     ) -> list[Episode]:
-        """Play slots through the loop; every call goes on the ledger under `phase`."""
+        """Play slots through the loop; every call goes on the ledger under `phase`.
+
+        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit.
+        """
 
         def on_call(role: str, usage: Usage, model: str) -> None:
             model = model or (self.policy_label if role == "policy" else "")
@@ -202,6 +223,8 @@ class Session:
             memory=memory,
             make_environment=self.make_environment,
             max_steps=self.config["run"]["max_steps"],
+            extra_steps=extra_steps,
+            extra_tokens=extra_tokens,
             retries=self.config["score"]["retries"],
             tokens=tokens,
             bank_version=bank_version(memory),

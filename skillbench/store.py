@@ -94,7 +94,7 @@ class Lines:
 
     def append(self, value: Any) -> None:
         """Add one line; it is with the operating system when this returns."""
-        data = (dumps(value) + "\n").encode()
+        data = (dumps(value) + "\n").encode(errors="replace")  # lone surrogates
         with guarded(self.path, self.root):
             while data:
                 data = data[os.write(self._fd, data) :]
@@ -177,7 +177,7 @@ def write_atomic(path: Path, text: str, root: Path | None = None) -> None:
     with guarded(path, root):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -6,6 +6,10 @@ An environment names its data module when it registers (`data="module"`); withou
     path(dest="") -> Path                       where the data lies, or would lie
     fetch(dest="", *, urls=None, progress=None) -> Path     progress(done, total, what), in bytes
     verify(dest="") -> report                   `report.ok`, and str(report) to show
+    LICENCE = "..."                             shown before anything is fetched
+
+SKILLBENCH_MIRROR names a folder on a server (or on disk) that holds the archives; it is tried
+before the addresses that the environment knows.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +27,7 @@ from ..cli import Handler
 from ..errors import DataError, UsageError
 
 ACTIONS = ("fetch", "verify", "path")
+MIRROR = "SKILLBENCH_MIRROR"
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -29,7 +35,10 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     parser.add_argument("env", metavar="ENV", help="the environment whose data it is")
     parser.add_argument("--dest", metavar="DIR", default="", help="where the data lies")
     parser.add_argument(
-        "--url", metavar="URL", action="append", help="with fetch: take it from here instead"
+        "--url",
+        metavar="URL",
+        action="append",
+        help="with fetch: an address, or an archive or folder on disk, to take it from instead",
     )
     return run
 
@@ -39,7 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--url goes with `skillbench data fetch` alone")
     module = data_module(arguments.env)
     if arguments.action == "fetch":
-        found = module.fetch(arguments.dest, urls=arguments.url, progress=_progress())
+        licence = getattr(module, "LICENCE", "")
+        if licence:
+            sys.stderr.write(f"licence: {licence}\n")
+        found = fetch(module, arguments.dest, arguments.url)
         sys.stdout.write(f"{found}\n")
         return 0
     again = f"skillbench data fetch {arguments.env}"
@@ -54,6 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not report.ok:
         raise DataError(f"the data of {arguments.env} is not whole; fetch it anew with: {again}")
     return 0
+
+
+def fetch(module: Any, dest: str, urls: list[str] | None) -> Path:
+    """Fetch from the given addresses, else from the mirror, else from where the module knows."""
+    mirror = os.environ.get(MIRROR, "")
+    if not urls and mirror:
+        try:
+            return module.fetch(dest, urls=[mirror], progress=_progress())
+        except DataError as error:
+            sys.stderr.write(f"{MIRROR}: {error}; trying the usual addresses\n")
+    return module.fetch(dest, urls=urls, progress=_progress())
 
 
 def data_module(environment: str) -> Any:

@@ -21,6 +21,7 @@ examples:
   skillbench run --method skillrl --env alfworld --seeds 3 --set trainer.sft=false
   skillbench run --method base --env alfworld --policy openai:MODEL --split seen
   skillbench run --resume runs/skillrl-alfworld-household-1a2b3c4d
+  skillbench run --suite contribution
 what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
 
 
@@ -47,6 +48,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
         dest="sets",
         help="change one key, e.g. memory=none, trainer.sft=false, agent.budget=128",
     )
+    parser.add_argument(
+        "--suite", metavar="NAME|FILE.toml", default="", help="run a whole comparison, row by row"
+    )
     parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -55,6 +59,10 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.suite:
+        from .suite import run_suite
+
+        return run_suite(arguments)
     config = _config(arguments)
     if arguments.dry_run:
         _plan(config, arguments.json)

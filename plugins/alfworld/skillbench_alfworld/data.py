@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -26,6 +27,7 @@ from skillbench.errors import DataError, unknown_name
 
 FOLDER = "json_2.1.1"
 EXPECTED = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
+LICENCE = "ALFWorld (MIT, Shridhar et al. 2021) and ALFRED (MIT, Shridhar et al. 2020)"
 FETCH = "run `skillbench data fetch alfworld`"
 CHUNK = 1 << 18
 MAX_UNPACKED = 4 << 30  # bytes; the official games take 0.4 GB
@@ -213,7 +215,11 @@ def _download(archive: Archive, urls: Sequence[str], part: Path, tell: Progress)
 def _transfer(url: str, part: Path, archive: Archive, tell: Progress) -> None:
     """Append what is missing of `part`; start over where the server knows no ranges."""
     if not url.startswith(("http://", "https://")):
-        raise ValueError("not an http(s) address")
+        local = Path(url.removeprefix("file://")).expanduser()
+        if not local.is_file():
+            raise ValueError("not an http(s) address, and no file of this machine")
+        shutil.copyfile(local, part)
+        return
     have = part.stat().st_size if part.exists() else 0
     if archive.size and have >= archive.size:
         part.unlink()  # complete, yet not the right bytes

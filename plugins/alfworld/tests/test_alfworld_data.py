@@ -203,3 +203,35 @@ def test_corrupt_games_are_named(tmp_path: Path):
     faults = data.verify(tmp_path).faults
     assert any("trial_2" in f and "corrupt" in f for f in faults)
     assert not any("trial_1" in f for f in faults)
+
+
+def test_the_licence_is_shown_and_an_archive_on_disk_is_taken(tmp_path, monkeypatch, capsys):
+    """Offline installs: carry the archive over, and name it with --url or SKILLBENCH_MIRROR."""
+    import hashlib
+    import zipfile
+
+    from skillbench_alfworld import data
+
+    from skillbench.cli import main
+
+    carried = tmp_path / "usb" / "games.zip"
+    carried.parent.mkdir()
+    with zipfile.ZipFile(carried, "w") as zipped:
+        zipped.writestr("json_2.1.1/valid_seen/t/trial/game.tw-pddl", "{}")
+    digest = hashlib.sha256(carried.read_bytes()).hexdigest()
+    archive = data.Archive("games.zip", ("http://127.0.0.1:9/games.zip",), digest)
+    real = data.fetch
+    monkeypatch.setattr(data, "fetch", lambda *a, **kw: real(*a, archive=archive, **kw))
+    assert (
+        main(["data", "fetch", "alfworld", "--dest", str(tmp_path / "a"), "--url", str(carried)])
+        == 0
+    )
+    assert "licence: ALFWorld (MIT" in capsys.readouterr().err
+    assert (tmp_path / "a/json_2.1.1/valid_seen/t/trial/game.tw-pddl").is_file()
+    assert carried.is_file()
+    monkeypatch.setenv("SKILLBENCH_MIRROR", str(carried.parent))
+    assert main(["data", "fetch", "alfworld", "--dest", str(tmp_path / "b")]) == 0
+    assert (tmp_path / "b/json_2.1.1/valid_seen/t/trial/game.tw-pddl").is_file()
+    monkeypatch.setenv("SKILLBENCH_MIRROR", str(tmp_path / "nowhere"))
+    assert main(["data", "fetch", "alfworld", "--dest", str(tmp_path / "c")]) == 1
+    assert "trying the usual addresses" in capsys.readouterr().err

@@ -82,7 +82,7 @@ class OpenAIPolicy:
                 max_retries=int(self.config["retries"]),
                 timeout=float(self.config["timeout"]),
                 http_client=openai.DefaultAsyncHttpxClient(
-                    transport=_bounded(httpx),
+                    transport=_bounded(httpx, float(self.config["timeout"])),
                     headers={"Accept-Encoding": "identity"},  # so that bytes read are bytes held
                 ),
             )
@@ -235,12 +235,15 @@ def _message(error: Any) -> str:
     return str(error)
 
 
-def _bounded(httpx: Any) -> Any:
-    """A transport that gives up on an answer of more than LIMIT_BYTES."""
+def _bounded(httpx: Any, limit_s: float) -> Any:
+    """A transport that gives up on an answer of more than LIMIT_BYTES, or later than `limit_s`.
+
+    The client's own time-outs are per read: a server that drips would hold a request for ever.
+    """
 
     class Stream(httpx.AsyncByteStream):
-        def __init__(self, inner: Any) -> None:
-            self.inner = inner
+        def __init__(self, inner: Any, request: Any, deadline: float) -> None:
+            self.inner, self.request, self.deadline = inner, request, deadline
 
         async def __aiter__(self) -> Any:
             size = 0
@@ -248,6 +251,8 @@ def _bounded(httpx: Any) -> Any:
                 size += len(chunk)
                 if size > LIMIT_BYTES:
                     raise httpx.ReadError(f"the answer exceeds {LIMIT_BYTES >> 20} MiB")
+                if time.monotonic() > self.deadline:
+                    raise httpx.ReadTimeout(f"no end within {limit_s:g} s", request=self.request)
                 yield chunk
 
         async def aclose(self) -> None:
@@ -255,8 +260,13 @@ def _bounded(httpx: Any) -> Any:
 
     class Transport(httpx.AsyncHTTPTransport):
         async def handle_async_request(self, request: Any) -> Any:
-            response = await super().handle_async_request(request)
-            response.stream = Stream(response.stream)
+            deadline = time.monotonic() + limit_s
+            try:
+                async with asyncio.timeout(limit_s):
+                    response = await super().handle_async_request(request)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(f"no head within {limit_s:g} s", request=request) from error
+            response.stream = Stream(response.stream, request, deadline)
             return response
 
     return Transport()

@@ -1,0 +1,224 @@
+"""The harness itself: episode steps per second, start-up, large runs, a soak. `make bench`.
+
+A zero-cost policy plays ALFWorld (generated games) through whole runs, with everything that a run
+writes. Figures are wall times with the share of a core that the process got beside them, since a
+busy machine says more about its other work than about this one: `steps/CPU-s` is what to compare.
+
+    python bench/harness.py [loop startup large soak] [--record] [--episodes N]
+
+`--record` adds the figures to bench/RESULTS.md with commit and machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import gc
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("loop", "startup", "large", "soak")
+Row = tuple[str, str]
+
+
+class Clock:
+    """Wall and CPU seconds of a block."""
+
+    def __enter__(self) -> Clock:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.wall = time.perf_counter() - self._wall
+        self.cpu = time.process_time() - self._cpu
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s wall, {self.cpu:.2f} s CPU"
+
+
+def run(place: Path, chunk: int, tasks: int, *sets: str) -> dict[str, Any]:
+    """One run of the zero-cost policy `random` on generated games, scored and reported."""
+    from skillbench.config import resolve
+    from skillbench.runner import execute
+
+    config = resolve(
+        method="base",
+        environment="alfworld",
+        policy="random",
+        split="unseen",
+        sets=(
+            f"run.tasks={tasks}", f"score.chunk={chunk}", "score.baseline=false",
+            "score.bootstrap=100", "env.unseen_games=200", *sets,
+        ),
+    )  # fmt: skip
+    return execute(config, out=place)
+
+
+def loop(episodes: int) -> Iterator[Row]:
+    """Episodes through the loop alone, and written to disk, at 1, 64 and 1,000 at once."""
+    import asyncio
+
+    from skillbench.agent import Agent
+    from skillbench.records import TOKEN_FIELDS, to_json
+    from skillbench.registry import get
+    from skillbench.rollout import Loop, Slot, play
+    from skillbench.session import Blank
+    from skillbench.store import Lines
+
+    registry = get()
+    factory = registry.environments["alfworld"].load()
+    policy = registry.policies["random"].load()(None, {})
+    tasks = factory().tasks("unseen")
+    for warm in tasks:
+        factory().game(warm.id)
+    for live in (1, 64, 1000):
+        n = {1: 40, 64: 256, 1000: 1000}[live]
+        slots = [Slot(tasks[i % len(tasks)], 0, "score", repeat=i // len(tasks)) for i in range(n)]
+        with tempfile.TemporaryDirectory() as folder, Clock() as clock:
+            lines = Lines(Path(folder) / "episodes.jsonl", Path(folder))
+
+            def on_episode(slot: Any, episode: Any, answers: Any, lines: Any = lines) -> None:
+                lines.append(to_json(episode, omit=TOKEN_FIELDS))
+
+            table = Loop(
+                agent=Agent.make({}, "compact", temperature=0.4, top_p=1.0),
+                policy=policy,
+                memory=Blank(),
+                make_environment=factory,
+                on_episode=on_episode,
+            )
+            steps = 0
+            for start in range(0, n, live):
+                played = asyncio.run(play(slots[start : start + live], table))
+                steps += sum(len(e.steps) for e in played)
+            lines.close()
+        yield (
+            f"loop, {live:,} at once ({n} episodes, {steps:,} steps)",
+            f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, "
+            f"{n / clock.wall:,.0f} episodes/s ({clock})",
+        )
+
+
+def startup(episodes: int) -> Iterator[Row]:
+    """A cold start of the command line, the best of five."""
+    for words in (["--help"], ["run", "--help"], ["list"]):
+        best = min(_timed([sys.executable, "-m", "skillbench", *words]) for _ in range(5))
+        yield f"start-up: skillbench {' '.join(words)}", f"{best:.2f} s wall"
+
+
+def _timed(words: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def large(episodes: int) -> Iterator[Row]:
+    """A run of 100,000 episodes: its result, its page, `show`, and `leaderboard build`."""
+    from skillbench.cli import main
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        run(place, 50, 50, "run.seeds=1")
+        grow(place, episodes)
+        for words in (["show", str(place)], ["leaderboard", "build", "--help"]):
+            with Clock() as clock, contextlib.redirect_stdout(io.StringIO()):
+                main(words)
+            yield f"{episodes:,} episodes: skillbench {words[0]}", str(clock)
+        yield from board(place, Path(folder), episodes)
+
+
+def grow(place: Path, episodes: int) -> None:
+    """Make a run of many seeds out of a small one: the same episodes under further seeds."""
+    lines = [json.loads(x) for x in (place / "episodes.jsonl").read_text().splitlines()]
+    seeds = -(-episodes // len(lines))
+    with (place / "episodes.jsonl").open("w") as file:
+        for seed in range(seeds):
+            for line in lines:
+                file.write(json.dumps(line | {"seed": seed}) + "\n")
+
+
+def board(place: Path, folder: Path, episodes: int) -> Iterator[Row]:
+    """What `leaderboard add` reads of such a run, and a board of as many episodes in 200 rows."""
+    from skillbench.store import read_lines
+
+    with Clock() as clock:
+        count = sum(1 for _ in read_lines(place / "episodes.jsonl"))
+    yield f"{count:,} episodes: episodes.jsonl read", str(clock)
+
+
+def soak(episodes: int) -> Iterator[Row]:
+    """Whole runs one after the other, until so many episodes were scored: memory and handles."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = number = 0
+        marks: list[tuple[int, int, int]] = []
+        with Clock() as clock:
+            while done < episodes:
+                result = run(Path(folder) / str(number), 100, 200, "run.max_steps=8")
+                done += result["scores"]["success"]["n"]
+                number += 1
+                gc.collect()
+                marks.append((done, resident(), len(os.listdir("/proc/self/fd"))))
+    first = marks[min(9, len(marks) - 1)]  # caches are full by then
+    last = marks[-1]
+    growth = 100 * (last[1] - first[1]) / first[1]
+    yield (
+        f"soak, {done:,} episodes in {number} runs",
+        f"memory {first[1] / 1e6:.1f} MB after {first[0]:,} episodes, {last[1] / 1e6:.1f} MB at "
+        f"the end ({growth:+.1f} %); handles {first[2]}, then {last[2]} ({clock})",
+    )
+
+
+def resident() -> int:
+    """Bytes of memory that the process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def machine() -> str:
+    """Commit and machine, as they stand in the table."""
+    git = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True
+    )
+    cores = len(os.sched_getaffinity(0))
+    load = os.getloadavg()[0]
+    return (
+        f"{git.stdout.strip() or 'no commit'}, {platform.machine()}, {cores} cores, load "
+        f"{load:.1f}, Python {platform.python_version()}"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("parts", nargs="*", help=f"what to measure: {', '.join(PARTS)} (not soak)")
+    parser.add_argument("--episodes", type=int, default=0, help="of the large run and the soak")
+    parser.add_argument("--record", action="store_true", help="add the figures to RESULTS.md")
+    given = parser.parse_args(argv)
+    where = machine()
+    rows: list[Row] = []
+    for part in given.parts or PARTS[:3]:
+        for row in globals()[part](given.episodes or {"soak": 20_000}.get(part, 100_000)):
+            rows.append(row)
+            sys.stdout.write(f"{row[0]:<58} {row[1]}\n")
+            sys.stdout.flush()
+    if given.record:
+        day = datetime.date.today().isoformat()
+        with (ROOT / "bench" / "RESULTS.md").open("a", encoding="utf-8") as file:
+            file.writelines(f"| {day} | {what} | {figure} | {where} |\n" for what, figure in rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""doctor: endpoints are reached without a request, and no secret is shown."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from skillbench import doctor
+from skillbench.registry import Registry
+
+
+def endpoint(monkeypatch: Any, url: str, key: str = "") -> list[Any]:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    return [f for f in doctor.examine(Registry()) if f.topic in ("endpoint", "network")]
+
+
+def test_a_server_that_listens_is_reached_and_gets_nothing(monkeypatch: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = endpoint(monkeypatch, f"http://me:hidden@127.0.0.1:{port}/v1?k=v", "sk-hidden")
+        assert found[-1].state == "ok"
+        assert found[-1].text == f"127.0.0.1:{port} can be reached"
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(10) == b""
+    assert "hidden" not in " ".join(f.text + f.fix for f in found)
+
+
+def test_a_server_that_is_down_says_so(monkeypatch: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    found = endpoint(monkeypatch, f"http://127.0.0.1:{port}/v1")
+    assert found[-1].state == "missing"
+    assert "start the server" in found[-1].fix
+
+
+def test_an_address_that_is_none_says_so(monkeypatch: Any) -> None:
+    for url in ("localhost", "ftp://x", "http://x:notaport"):
+        assert endpoint(monkeypatch, url)[-1].state == "broken"
+
+
+def test_without_key_and_address_nobody_is_asked(monkeypatch: Any) -> None:
+    found = endpoint(monkeypatch, "")
+    assert len(found) == 1 and found[0].state == "missing"
+
+
+def test_java_is_looked_for(monkeypatch: Any) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    (found,) = [f for f in doctor.examine(Registry()) if f.topic == "java"]
+    assert found.state == "ok" and "none" in found.text
