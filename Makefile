@@ -57,7 +57,7 @@ $(BIN)/python:
 $(VENV)/.installed: $(PROJECTS) constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV): torch first (the large one), then skillbench and its plugins"
 	$(PIP) torch
-	$(PIP) -e . $(PLUGINS)
+	$(PIP) -e ".[pages]" $(PLUGINS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

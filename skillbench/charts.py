@@ -168,10 +168,12 @@ def pareto(rows: Sequence[Mapping[str, Any]], unit: str) -> Spec | None:
     """
     if not rows:
         return None
-    name = "dollars per use" if unit == "usd" else unit.replace("_s", " seconds per use")
+    what = "dollars" if unit == "usd" else unit.replace("_s", " seconds")
+    name = f"{what} per 1,000 uses"
+    rows = [{**row, "cost": 1000 * row["cost"]} for row in rows]
     x = {"field": "cost", "type": "quantitative", "title": name, "scale": {"zero": False}}
     return {
-        "data": {"values": [dict(row) for row in rows]},
+        "data": {"values": rows},
         "height": 260,
         "layer": [
             {"transform": [{"filter": "datum.front"}],

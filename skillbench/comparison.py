@@ -140,7 +140,7 @@ def _discordant(
     one: Run, other: Run, found: outcomes.Outcomes, a: np.ndarray, b: np.ndarray
 ) -> dict[str, Any]:
     """Tasks that one run solved in more of its seeds, the clearest first, with both transcripts."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i, task in enumerate(found.tasks):
         shares = [stats.mean(side[:, i]) for side in (a, b)]
         if None in shares or shares[0] == shares[1]:

@@ -1,5 +1,9 @@
 """Did anything that was learned come from the panel? Skills, training rows, episodes are checked.
 
+Sources are the proof (`scan`); texts are a second look (`overlap`): a skill that repeats a run of
+words of a panel goal, or names what only panel goals name, may carry an answer whatever its source
+says. Goals share words by nature, so overlap is reported, and what train goals say too is no sign.
+
 A source is a leak if it is a panel task, or if it says that it is not from the train split. Task
 ids are unique within a split only, so an id that the train split has as well is no evidence.
 A skill that quotes the goal of a panel task, word for word, leaks too, unless a train task has that
@@ -9,7 +13,7 @@ goal as well or it is too short to be a quotation.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from .records import Skill
@@ -72,6 +76,53 @@ def scan(
         "unknown": unknown,
         "found": found[:SHOWN],
     }
+
+
+NGRAM = 5  # words
+
+
+def overlap(
+    skills: Iterable[Skill], goals: Sequence[str], train_goals: Iterable[str], *, n: int = NGRAM
+) -> dict[str, Any]:
+    """Return {ngrams, entities, found: [{id, ngrams: [...], entities: [...]}]}.
+
+    `ngrams` are runs of `n` words of a skill that stand in a panel goal and in no train goal;
+    `entities` are content words and numbers of a skill that panel goals have and train goals lack.
+    Both counts are numbers of skills. A goal of fewer than `n` words counts as one run.
+    """
+    held = {gram for goal in goals for gram in _grams(goal, n)}
+    names = {word for goal in goals for word in _words(goal)}
+    for goal in train_goals:
+        held -= _grams(goal, n)
+        names -= set(_words(goal))
+    found = []
+    for skill in skills:
+        text = " ".join((skill.title, skill.principle, skill.when_to_apply))
+        words = _words(text)
+        lengths = {len(gram) for gram in held}
+        runs = {gram for size in lengths for gram in _windows(words, size)} & held
+        named = sorted(set(words) & names)
+        if runs or named:
+            said = sorted(" ".join(run) for run in runs)
+            found.append({"id": skill.id, "ngrams": said[:SHOWN], "entities": named[:SHOWN]})
+    return {
+        "ngrams": sum(bool(row["ngrams"]) for row in found),
+        "entities": sum(bool(row["entities"]) for row in found),
+        "found": found[:SHOWN],
+    }
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+(?:[.'-][a-z0-9]+)*", text.lower())
+
+
+def _windows(words: Sequence[str], n: int) -> set[tuple[str, ...]]:
+    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)} if n else set()
+
+
+def _grams(text: str, n: int) -> set[tuple[str, ...]]:
+    words = _words(text)
+    return _windows(words, min(n, len(words)))
 
 
 def _plain(text: str) -> str:

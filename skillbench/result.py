@@ -16,7 +16,7 @@
                    value_per_success, value_is}
     skills         {initial, final, by_kind, tokens_per_episode, per_seed}
     curve          [{step, stage, stage_step, success, n, skills}]: success on train while learning
-    leaks          {count, checked, unknown, found, peeks}
+    leaks          {count, checked, unknown, found, overlap, peeks}
     rankable, why_not, provenance
 
 `success` is over valid episodes; `success_invalid_as_failure` counts the invalid ones as lost. With
@@ -33,7 +33,7 @@ import numpy as np
 
 from . import money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
-from .leakage import TRAIN, scan
+from .leakage import TRAIN, overlap, scan
 from .ledger import summarize, total
 from .panel import Panel
 from .records import OUTCOMES, skill_from_json
@@ -319,17 +319,24 @@ def _leaks(session: Session, panel: Panel, frozen: Mapping[int, Any]) -> dict[st
             (line["task"]["split"], line["task"]["id"])
             for line in run.read(f"learn/{seed}/episodes.jsonl")
         ]
-    train = session.environment.tasks(TRAIN) if skills or rows or played else []
+    known = session.environment.tasks(TRAIN) if skills or rows or played else []
+    goals, train_goals = ([task.goal for task in tasks] for tasks in (panel.tasks, known))
     found = scan(
         panel=panel.ids,
-        train={task.id for task in train},
+        train={task.id for task in known},
         skills=skills,
         rows=rows,
         episodes=played,
-        goals=[task.goal for task in panel.tasks],
-        train_goals=[task.goal for task in train],
+        goals=goals,
+        train_goals=train_goals,
     )
-    return found | {"peeks": 0}  # learning has no way to look at a panel
+    text = overlap({skill.id: skill for skill in skills}.values(), goals, train_goals)
+    return found | {"overlap": text, "peeks": _peeks(played, panel)}
+
+
+def _peeks(played: Sequence[tuple[str, str]], panel: Panel) -> int:
+    """Learning episodes on the panel's split: how often learning looked at what is scored."""
+    return sum(split == panel.split for split, _ in played)
 
 
 def _provenance(session: Session, frozen: Mapping[int, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _transcript(line: Mapping[str, Any]) -> dict[str, Any]:
         ]
         for step in line.get("steps", ())
     ]
-    out = {"steps": steps, "skills": list(line.get("skill_ids", ()))}
+    out: dict[str, Any] = {"steps": steps, "skills": list(line.get("skill_ids", ()))}
     for key, name in (("system", "system"), ("final", "final_observation"), ("error", "error")):
         if line.get(name):
             out[key] = _cut(line[name])

@@ -115,3 +115,23 @@ def test_the_interval_covers_the_truth_of_simulated_runs(seeds: int) -> None:
         low, high = out["ci95"]
         covered += low <= truth + 1 and (high is None or truth <= high)
     assert 0.91 <= covered / repeats <= 0.99
+
+
+def test_the_worked_example_s_figures_are_computed() -> None:
+    from pathlib import Path
+
+    page = (Path(__file__).parent.parent / "docs" / "break-even.md").read_text()
+    bill = 236 * 2.5 + 150
+    assert (3 + 0.5 + 2 + 24) * 8 == 236
+    assert bill == 740
+
+    def uses(gain: float, value: float, cost: float = bill) -> str:
+        n = 1000
+        ours, theirs = (side(round(rate * n), 0.0, n) for rate in (0.1 + gain, 0.1))
+        found = break_even(ours, theirs, [cost], against="", value=value, draws=50)
+        return f"{found['episodes']:,}"
+
+    for gain, cost in ((0.899 - 0.312, bill), (0.899 - 0.776, bill - 166 * 2.5), (0.3, bill)):
+        assert f"| {uses(gain, 0.05, cost)} | {uses(gain, 1.0, cost)} |" in page
+    for price in (2, 4):
+        assert f"{round(2.44 / (2891 * price / 1e6)):,}" in page

@@ -198,8 +198,8 @@ def test_the_leaderboard_page_works_and_its_plots_show_the_table(tab: Any, site:
         assert shown == pytest.approx(100 * mean, abs=0.51) or shown == pytest.approx(
             mean, abs=1e-3
         )
-        cost = float(re.search(r"dollars per use: ([\d.e−-]+)", point)[1].replace("−", "-"))
-        assert cost == pytest.approx(row["money"]["per_episode"], rel=0.01)
+        cost = float(re.search(r"dollars per 1,000 uses: ([\d.e−-]+)", point)[1].replace("−", "-"))
+        assert cost == pytest.approx(1000 * row["money"]["per_episode"], rel=0.01)
     assert "9 %" in cells
 
 
