@@ -2,7 +2,7 @@
 # make run       install if needed, then the main job
 # make test      install if needed, then every test
 # make lint      style, formatting, types
-# make bench     steps per second: engines, the loop at 1, 64 and 1,000 episodes at once, start-up
+# make bench     engines against stock ones, the loop at 1, 64 and 1,000 episodes, start-up
 # make docs      the generated pages in docs/, the tables of the leaderboard, the site in site/
 #
 # PYTHON, VENV and ARGS can be set: make run ARGS="--seeds 3", make test ARGS="-k config"
@@ -13,7 +13,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
-PLUGINS := -e plugins/alfworld -e "plugins/policies[hf,openai]" -e plugins/memory \
+PLUGINS := -e plugins/alfworld -e plugins/webshop -e plugins/searchqa \
+	-e "plugins/policies[hf,openai]" -e plugins/memory \
 	-e "plugins/methods[train]"
 
 .PHONY: install dev run test lint bench docs clean
@@ -34,6 +35,8 @@ lint: dev
 
 bench: install
 	$(BIN)/python plugins/alfworld/bench.py $(ARGS)
+	$(BIN)/python plugins/webshop/bench.py
+	$(BIN)/python plugins/searchqa/bench.py
 	$(BIN)/python bench/harness.py
 
 docs: dev

@@ -1,81 +1,235 @@
-"""After how many episodes has a method paid back what its learning cost?
+"""After how many uses has a method paid back what its learning cost?
 
-Learning pays if a solved task then costs less than it costs the same policy without the method.
-With L the cost of learning, c the mean cost of an episode and s the success rate,
+A use is one task given to the policy. With v dollars for a solved task, success rates s and costs
+per use c (1 with the method, 0 without it), each use of the method is worth
 
-    N* = L / (s_method * (c_baseline / s_baseline - c_method / s_method))        episodes
+    g = v (s1 - s0) - (c1 - c0)          and          N* = L / g
 
-counted in the first of dollars, device seconds and wall seconds that is known for learning and for
-the baseline. The interval draws the success
-rates again and keeps the costs; where the saving is not positive there is no N*, and the reason is
-given instead of a number.
+uses repay the learning bill L of one learning run. Where the user sets no v (`--value-per-success`)
+a solved task is worth what it costs without the method, v = c0 / s0; then g = s1 (c0/s0 - c1/s1),
+and N* counts in cost per *solved* task: with several runs of learning L is their mean. The interval
+comes from the same draws of tasks and seeds as the interval of the difference: success, cost and
+bill are drawn together. Where g is not positive there is no N*: "never", with the reason.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import stats
 
-UNITS = ("usd", "device_s", "wall_s")
+MUCH = 1e12  # uses; beyond it nobody waits
+
+
+@dataclass(frozen=True)
+class Side:
+    """One arm: success and cost per episode (seeds x tasks, nan where invalid), learned or not."""
+
+    success: np.ndarray
+    cost: np.ndarray
+    learned: bool = False
+
+    @property
+    def rate(self) -> float:
+        """The success rate."""
+        return stats.mean(self.success) or 0.0
+
+    @property
+    def price(self) -> float:
+        """The mean cost of a use."""
+        return stats.mean(self.cost) or 0.0
+
+    @property
+    def per_success(self) -> float:
+        """The cost of a solved task."""
+        return self.price / self.rate if self.rate else math.inf
 
 
 def break_even(
-    method: np.ndarray,
-    baseline: np.ndarray,
-    cost: Mapping[str, Any],
+    ours: Side,
+    theirs: Side,
+    bills: Sequence[float],
     *,
     against: str,
-    learned: bool,
+    unit: str = "usd",
+    value: float | None = None,
     draws: int = stats.DRAWS,
 ) -> dict[str, Any]:
-    """{episodes, ci95, against, unit, reason} from success matrices and the ledger's totals.
+    """{episodes, ci95, against, unit, reason, gain_per_use, gain_ci95, bill, value_per_success}.
 
-    `cost` holds `learn`, `per_episode` and `baseline_per_episode`, each with the `UNITS`.
+    `bills` is what each learning run cost, `value` what a solved task is worth, all in `unit`.
     """
-    learn_cost, theirs_cost = cost["learn"], cost["baseline_per_episode"]
-    unit = next((u for u in UNITS if learn_cost.get(u) and theirs_cost.get(u)), None)
+    bill = float(np.mean(bills)) if len(bills) else 0.0
     out: dict[str, Any] = {"episodes": None, "ci95": None, "against": against, "unit": unit}
-    if unit is None:
-        spent = any(learn_cost.get(k) for k in ("calls", "tokens_out", *UNITS))
-        why = "price and time are unknown" if spent else "nothing was spent on learning"
-        return out | {"reason": why}
-    learn = float(learn_cost[unit])
-    ours, theirs = (float(cost[k][unit]) for k in ("per_episode", "baseline_per_episode"))
-    rate, rate0 = stats.mean(method), stats.mean(baseline)
-    if not rate:
-        return out | {"reason": "the method solved nothing"}
-    value = _episodes(learn, ours, theirs, rate, rate0 or 0.0)
-    draws_m = stats.bootstrap(method, seeds_too=learned, draws=draws)
-    draws_b = stats.bootstrap(baseline, seeds_too=False, draws=draws)
-    n = min(len(draws_m), len(draws_b))
-    many = [_episodes(learn, ours, theirs, m, b) for m, b in zip(draws_m[:n], draws_b[:n])]
-    low, high = np.percentile(many, [2.5, 97.5], method="nearest")
+    out |= {"gain_per_use": None, "gain_ci95": None, "bill": _figure(bill)}
+    out["value_per_success"] = value if value is not None else _figure(theirs.per_success)
+    out["value_is"] = "given" if value is not None else "the cost of a solved task without it"
+    if not ours.rate:
+        return out | {"reason": "never: the method solved nothing"}
+    gain = _gain(ours.rate, ours.price, theirs.rate, theirs.price, value)
+    gains, paid = _draws(ours, theirs, bills, value, draws)
+    uses = np.array([_uses(b, g) for b, g in zip(paid, gains)])
+    low, high = np.percentile(uses, [2.5, 97.5], method="nearest")
     out["ci95"] = [_count(low), _count(high)]
-    out["episodes"] = _count(value)
-    if out["episodes"] is None:
-        out["reason"] = "a solved task costs no less with the method: it is never paid back"
-    elif rate0 == 0:
-        out["reason"] = "the baseline solved nothing: any price pays at once"
-    elif out["ci95"][1] is None:
-        out["reason"] = "the interval has no upper end: the saving may be none"
+    out["episodes"] = _count(_uses(bill, gain))
+    out["gain_per_use"] = _figure(gain)
+    finite = gains[np.isfinite(gains)]
+    if finite.size and math.isfinite(gain):
+        out["gain_ci95"] = [_figure(v) for v in np.percentile(finite, [2.5, 97.5])]
+    return out | {"reason": _reason(ours, theirs, gain, bill, value, out)}
+
+
+def _draws(
+    ours: Side, theirs: Side, bills: Sequence[float], value: float | None, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gains per use and bills, drawn together, the spread as in `stats.calibrated`."""
+    many = [
+        stats.weights(*side.success.shape, seeds_too=side.learned, draws=draws, arm=i)
+        for i, side in enumerate((ours, theirs))
+    ]
+    s1, c1 = many[0].means(ours.success), many[0].means(ours.cost)
+    s0, c0 = many[1].means(theirs.success), many[1].means(theirs.cost)
+    gains = np.array([_gain(*row, value) for row in zip(s1, c1, s0, c0)])
+    gains = np.where(np.isnan(gains), 0.0, gains)
+    paid = np.full(draws, np.mean(bills) if len(bills) else 0.0)
+    if len(bills) == ours.success.shape[0] > 1 and ours.learned:
+        paid = many[0].seeds @ np.asarray(bills, dtype=float) / len(bills)
+    if not theirs.rate and value is None:
+        return gains, paid
+    gain = _gain(ours.rate, ours.price, theirs.rate, theirs.price, value)
+    # The gain is nearly linear in what each episode brings; its standard error is known.
+    if value is None:
+        unit, ratio = theirs.per_success, ours.rate / theirs.rate
+        parts = (unit * ours.success - ours.cost, ratio * (unit * theirs.success - theirs.cost))
     else:
-        out["reason"] = None
-    return out
+        parts = (value * ours.success - ours.cost, value * theirs.success - theirs.cost)
+    learned = [s.learned and s.success.shape[0] > 1 for s in (ours, theirs)]
+    size = stats.spread(parts, learned)
+    linear = float((many[0].means(parts[0]) - many[1].means(parts[1])).std())
+    if linear > 0 and size.se > 0 and math.isfinite(size.t):
+        gains = gain + (gains - gain) * size.t * size.se / (stats.Z * linear)
+    return gains, paid
 
 
-def _episodes(learn: float, ours: float, theirs: float, rate: float, rate0: float) -> float:
-    if rate <= 0:
+def _gain(s1: float, c1: float, s0: float, c0: float, value: float | None) -> float:
+    if value is None:
+        if s0 <= 0:
+            return math.inf if s1 > 0 else -c1  # without the method no money solves a task
+        value = c0 / s0
+    return value * (s1 - s0) - (c1 - c0)
+
+
+def _uses(bill: float, gain: float) -> float:
+    if gain <= 0:
         return math.inf
-    if rate0 <= 0:
-        return 0.0  # without the method, no amount of money solves a task
-    saving = rate * (theirs / rate0 - ours / rate)
-    return learn / saving if saving > 0 else math.inf
+    return bill / gain if math.isfinite(gain) else 0.0
+
+
+def _reason(
+    ours: Side, theirs: Side, gain: float, bill: float, value: float | None, out: Mapping[str, Any]
+) -> str | None:
+    """Why there is no number, or what the number hides."""
+    more = ours.rate - theirs.rate
+    if out["episodes"] is None:
+        if more <= 0:
+            which = "solves fewer tasks" if more < 0 else "solves no more tasks"
+            dearer = "no cheaper" if ours.price >= theirs.price else "not cheaper by enough"
+            return f"never: the method {which} and a use is {dearer}"
+        if value is not None:
+            return "never: what it solves more is worth less than what a use costs more"
+        return "never: a solved task costs no less with the method"
+    if not theirs.rate and value is None:
+        return "the baseline solved nothing: any price pays at once"
+    if not bill:
+        return "nothing was spent on learning"
+    if out["ci95"][1] is None:
+        return "the interval has no upper end: the gain may be none"
+    return None
 
 
 def _count(value: float) -> int | None:
-    return math.ceil(value) if math.isfinite(value) else None
+    return math.ceil(value - 1e-9) if math.isfinite(value) and value < MUCH else None
+
+
+def _figure(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def net(even: Mapping[str, Any], uses: Sequence[float]) -> list[dict[str, float | None]]:
+    """The curve over N: what has been won after N uses, less the bill, with its interval."""
+    gain, ends = even.get("gain_per_use"), even.get("gain_ci95") or (None, None)
+    if gain is None:
+        return []
+    bill = even.get("bill") or 0.0
+    rows = []
+    for n in uses:
+        low, high = (None if end is None else n * end - bill for end in ends)
+        rows.append({"uses": n, "net": n * gain - bill, "low": low, "high": high})
+    return rows
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What learning cost one run: provider dollars and device seconds."""
+
+    usd: float
+    device_s: float
+
+    def money(self, rate: float, api: float = 1.0) -> float:
+        """Dollars at `rate` dollars a device second, provider prices times `api`."""
+        return self.usd * api + self.device_s * rate
+
+
+@dataclass(frozen=True)
+class Priced:
+    """One arm before pricing: what the provider took and device seconds, seeds x tasks."""
+
+    success: np.ndarray
+    usd: np.ndarray
+    device_s: np.ndarray
+    learned: bool = False
+
+    def at(self, rate: float, api: float = 1.0) -> Side:
+        """The arm at a price."""
+        cost = self.usd * api + self.device_s * rate
+        return Side(self.success, np.where(np.isnan(self.success), np.nan, cost), self.learned)
+
+
+def sensitivity(
+    ours: Priced,
+    theirs: Priced,
+    bills: Sequence[Bill],
+    rate: float,
+    *,
+    value: float | None = None,
+    factors: Sequence[float] = (0.25, 1.0, 4.0),
+    draws: int = 500,
+) -> list[dict[str, Any]]:
+    """N* at other prices: device seconds times a factor, provider prices times a factor.
+
+    Where only one of the two is spent, only that one is varied. With no `value` and one kind of
+    price N* does not depend on it, which the table then shows.
+    """
+    any_api = bool(np.nansum(ours.usd) + np.nansum(theirs.usd) + sum(b.usd for b in bills))
+    any_device = bool(
+        np.nansum(ours.device_s) + np.nansum(theirs.device_s) + sum(b.device_s for b in bills)
+    )
+    rows = []
+    for device in factors if any_device else (1.0,):
+        for api in factors if any_api else (1.0,):
+            even = break_even(
+                ours.at(rate * device, api),
+                theirs.at(rate * device, api),
+                [b.money(rate * device, api) for b in bills],
+                against="",
+                value=value,
+                draws=draws,
+            )
+            row = {"device": device, "provider": api}
+            rows.append(row | {k: even[k] for k in ("episodes", "ci95", "reason")})
+    return rows

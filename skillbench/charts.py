@@ -1,93 +1,217 @@
-"""Two inline SVG charts for the report: the learning curve, and intervals side by side."""
+"""Charts as Vega-Lite specifications, drawn to SVG when a page is written.
+
+A page holds finished SVG and no chart library: it opens at once, needs no script for its figures,
+and every mark carries its numbers as an accessible label (`aria-label="success: 0.62; ..."`).
+Text and lines take the page's colour, so charts follow light and dark. `draw` needs vl-convert
+(extra `pages`); without it pages say so and keep their tables.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 34
+MAIN, OTHER, GOOD, BAD = "#2f7de1", "#8a94a3", "#2a9d57", "#d1493f"
+MISSING = (
+    '<p class="soft">No chart here: drawing needs '
+    "<code>pip install 'skillbench-harness[pages]'</code>.</p>"
+)
+WIDTH = 640
+INK = "currentColor"
+CONFIG: dict[str, Any] = {
+    "font": "Liberation Sans, Arial, Helvetica, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK, "titleColor": INK, "gridColor": INK, "gridOpacity": 0.15,
+        "domainColor": INK, "tickColor": INK, "labelFontSize": 12, "titleFontSize": 12,
+        "labelLimit": 260, "titleFontWeight": "normal",
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "orient": "top", "labelFontSize": 12},
+}  # fmt: skip
+_numbers = itertools.count(1)
+Spec = dict[str, Any]
 
 
-def curve(points: Sequence[Mapping[str, Any]]) -> str:
-    """Train success over learning steps, as an SVG; empty without points."""
-    if not points:
+def available() -> bool:
+    """Whether charts can be drawn here."""
+    from importlib.util import find_spec
+
+    return find_spec("vl_convert") is not None
+
+
+def draw(spec: Spec | None, label: str) -> str:
+    """A specification as an <svg> with a label; nothing for None."""
+    if spec is None:
         return ""
-    span = max(len(points) - 1, 1)
-    inner = WIDTH - LEFT - RIGHT
+    if not available():
+        return MISSING
+    import vl_convert
 
-    def x(index: int) -> float:
-        return LEFT + inner * (index / span if len(points) > 1 else 0.5)
-
-    def y(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - value)
-
-    parts = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(_line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "axis"))
-        parts.append(_text(LEFT - 6, y(tick) + 4, f"{tick:.0%}", "end"))
-    places = [(x(i), y(float(p["success"]))) for i, p in enumerate(points)]
-    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-    parts.append(f'<polyline class="curve" points="{path}"/>')
-    every = max(1, len(points) // 12)
-    for i, ((a, b), point) in enumerate(zip(places, points)):
-        title = (
-            f"{point['stage']} step {point['stage_step']}: {float(point['success']):.1%}, "
-            f"n {point['n']}, {point['skills']} skills"
-        )
-        parts.append(
-            f'<circle class="dot" cx="{a:.1f}" cy="{b:.1f}" r="3.5">'
-            f"<title>{escape(title)}</title></circle>"
-        )
-        if i % every == 0 or i == len(points) - 1:
-            parts.append(_text(a, HEIGHT - 18, str(point["stage_step"]), "middle"))
-        if i == 0 or points[i - 1]["stage"] != point["stage"]:
-            parts.append(_text(a, HEIGHT - 4, str(point["stage"]), "middle"))
-    return _svg(HEIGHT, "Success on train tasks while learning", parts)
-
-
-def intervals(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]) -> str:
-    """Means with 95 % intervals of the method and the baseline, one pair of bars a row."""
-    rows = [row for row in rows if row[1].get("mean") is not None]
-    if not rows:
-        return ""
-    left, step = 190, 30
-    height = TOP + step * len(rows) + 22
-
-    def x(value: float) -> float:
-        return left + (WIDTH - left - RIGHT) * min(max(value, 0.0), 1.0)
-
-    parts = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(_line(x(tick), TOP, x(tick), height - 20, "axis"))
-        parts.append(_text(x(tick), height - 6, f"{tick:.0%}", "middle"))
-    for i, (name, method, baseline) in enumerate(rows):
-        middle = TOP + step * i + step / 2
-        parts.append(_text(left - 8, middle + 4, name, "end"))
-        for offset, entry, kind in ((-4, method, ""), (5, baseline, "0")):
-            if not entry or entry.get("mean") is None:
-                continue
-            low, high = entry["ci95"]
-            at = middle + offset
-            parts.append(_line(x(low), at, x(high), at, f"bar{kind}"))
-            parts.append(
-                f'<circle class="mark{kind}" cx="{x(entry["mean"]):.1f}" cy="{at:.1f}" r="4"/>'
-            )
-    return _svg(height, "Success with 95 % intervals, method and baseline", parts)
-
-
-def _svg(height: float, label: str, parts: Sequence[str]) -> str:
+    whole = {"background": "transparent", "config": CONFIG, "width": WIDTH, **spec}
+    svg = vl_convert.vegalite_to_svg(whole)
+    # Two charts on one page must not share the ids of their clip paths.
+    number = next(_numbers)
+    svg = re.sub(r'id="(clip\d+)"', rf'id="c{number}\1"', svg)
+    svg = re.sub(r"url\(#(clip\d+)\)", rf"url(#c{number}\1)", svg)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(label)}">'
-        + "".join(parts)
-        + "</svg>"
+        f'<figure><figcaption>{escape(label)}</figcaption><div class="chart">{svg}</div></figure>'
     )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _percent(field: str, title: str, **scale: Any) -> Spec:
+    axis = {"format": ".0%"}
+    return {"field": field, "type": "quantitative", "title": title, "axis": axis,
+            "scale": scale or {"zero": False}}  # fmt: skip
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def intervals(
+    rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]], names: tuple[str, str]
+) -> Spec | None:
+    """Means with 95 % intervals of the method and the baseline, by task type."""
+    values = [
+        {"task type": name, "arm": arm, "success": entry["mean"],
+         "low": entry["ci95"][0], "high": entry["ci95"][1]}
+        for name, *entries in rows
+        for arm, entry in zip(names, entries)
+        if entry and entry.get("mean") is not None
+    ]  # fmt: skip
+    if not values:
+        return None
+    place = {
+        "y": {"field": "task type", "type": "nominal", "title": None,
+              "sort": [name for name, *_ in rows], "axis": _room(name for name, *_ in rows)},
+        "yOffset": {"field": "arm", "type": "nominal", "sort": list(names)},
+        "color": _arms(names),
+    }  # fmt: skip
+    return {
+        "data": {"values": values},
+        "height": {"step": 18},
+        "encoding": place,
+        "layer": [
+            {"mark": {"type": "rule", "strokeWidth": 2.5},
+             "encoding": {"x": _percent("low", "success", domain=[0, 1]), "x2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "size": 70},
+             "encoding": {"x": _percent("success", "success", domain=[0, 1])}},
+        ],
+    }  # fmt: skip
+
+
+def _room(labels: Iterable[str]) -> Spec:
+    """An axis with room for its labels in any font: the reader's may be wider than the measured."""
+    return {"minExtent": min(7.2 * max(map(len, labels)), 300), "labelLimit": 320}
+
+
+def _arms(names: tuple[str, str]) -> Spec:
+    scale = {"domain": list(names), "range": [MAIN, OTHER]}
+    return {"field": "arm", "type": "nominal", "title": None, "scale": scale}
+
+
+def curve(points: Sequence[Mapping[str, Any]], field: str = "success") -> Spec | None:
+    """Train success, or the size of the bank, over learning steps."""
+    if not points:
+        return None
+    values = [
+        {"learning step": p["step"], field: float(p[field]), "stage": p["stage"],
+         "step of the stage": p["stage_step"], "episodes": p["n"]}
+        for p in points
+    ]  # fmt: skip
+    y = {"field": field, "type": "quantitative", "title": field}
+    if field == "success":
+        y = _percent(field, "success on train", domain=[0, 1])
+    x = {"field": "learning step", "type": "quantitative", "axis": {"tickMinStep": 1}}
+    step = "step-after" if field != "success" else "linear"
+    return {
+        "data": {"values": values},
+        "height": 190,
+        "encoding": {"x": x, "y": y},
+        "layer": [
+            {"mark": {"type": "line", "color": OTHER, "interpolate": step, "aria": False}},
+            {"mark": {"type": "point", "filled": True, "size": 60},
+             "encoding": {"color": {"field": "stage", "type": "nominal", "title": None,
+                                    "scale": {"scheme": "tableau10"}},
+                          "detail": [{"field": "episodes"}, {"field": "step of the stage"}]}},
+        ],
+    }  # fmt: skip
+
+
+def net(rows: Sequence[Mapping[str, Any]], unit: str) -> Spec | None:
+    """What learning has brought after N uses, less its bill, with its interval."""
+    if not rows:
+        return None
+    name = "dollars" if unit == "usd" else unit.replace("_s", " seconds")
+    title = f"gained less the bill, {name}"
+    x = {"field": "uses", "type": "quantitative", "title": "uses"}
+    return {
+        "data": {"values": [dict(row) for row in rows]},
+        "height": 200,
+        "layer": [
+            {"mark": {"type": "area", "color": MAIN, "opacity": 0.18, "aria": False},
+             "encoding": {"x": x, "y": {"field": "low", "type": "quantitative", "title": title},
+                          "y2": {"field": "high"}}},
+            {"mark": {"type": "line", "color": MAIN, "aria": False},
+             "encoding": {"x": x, "y": {"field": "net", "type": "quantitative"}}},
+            {"mark": {"type": "point", "filled": True, "color": MAIN, "size": 25},
+             "encoding": {"x": x, "y": {"field": "net", "type": "quantitative"}}},
+            {"mark": {"type": "rule", "color": BAD, "strokeDash": [4, 3], "aria": False},
+             "encoding": {"y": {"datum": 0}}},
+        ],
+    }  # fmt: skip
+
+
+def pareto(rows: Sequence[Mapping[str, Any]], unit: str) -> Spec | None:
+    """Success against cost per use; the line joins the Pareto front.
+
+    A row is {name, cost, success, low, high, front}.
+    """
+    if not rows:
+        return None
+    name = "dollars per use" if unit == "usd" else unit.replace("_s", " seconds per use")
+    x = {"field": "cost", "type": "quantitative", "title": name, "scale": {"zero": False}}
+    return {
+        "data": {"values": [dict(row) for row in rows]},
+        "height": 260,
+        "layer": [
+            {"transform": [{"filter": "datum.front"}],
+             "mark": {"type": "line", "color": OTHER, "strokeDash": [5, 3], "aria": False},
+             "encoding": {"x": x, "y": _percent("success", "success"), "order": {"field": "cost"}}},
+            {"mark": {"type": "rule", "color": MAIN, "aria": False},
+             "encoding": {"x": x, "y": _percent("low", "success"), "y2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "size": 80, "color": MAIN},
+             "encoding": {"x": x, "y": _percent("success", "success"),
+                          "detail": [{"field": "name"}, {"field": "low"}, {"field": "high"}]}},
+            {"mark": {"type": "text", "align": "left", "dx": 8, "dy": -8, "color": INK,
+                      "aria": False},
+             "encoding": {"x": x, "y": _percent("success", "success"),
+                          "text": {"field": "name"}}},
+        ],
+    }  # fmt: skip
+
+
+def effects(rows: Sequence[Mapping[str, Any]]) -> Spec | None:
+    """What each skill does to success, with its interval. A row is {skill, effect, low, high}."""
+    if not rows:
+        return None
+    kind = "datum.low > 0 ? 'helps' : datum.high < 0 ? 'harms' : 'not told'"
+    y = {"field": "skill", "type": "nominal", "title": None, "sort": None,
+         "axis": _room(str(row["skill"]) for row in rows)}  # fmt: skip
+    colour = {"field": "kind", "type": "nominal", "title": None,
+              "scale": {"domain": ["helps", "not told", "harms"],
+                        "range": [GOOD, OTHER, BAD]}}  # fmt: skip
+    return {
+        "data": {"values": [dict(row) for row in rows]},
+        "transform": [{"calculate": kind, "as": "kind"}],
+        "height": {"step": 20},
+        "encoding": {"y": y, "color": colour},
+        "layer": [
+            {"mark": {"type": "rule", "strokeWidth": 2.5},
+             "encoding": {"x": _percent("low", "difference of success"), "x2": {"field": "high"}}},
+            {"mark": {"type": "point", "filled": True, "size": 70},
+             "encoding": {"x": _percent("effect", "difference of success")}},
+            {"mark": {"type": "rule", "strokeDash": [4, 3], "color": INK, "aria": False},
+             "encoding": {"x": {"datum": 0}, "y": {"value": 0}, "y2": {"value": "height"},
+                          "color": {"value": INK}}},
+        ],
+    }  # fmt: skip

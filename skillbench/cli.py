@@ -25,7 +25,10 @@ Handler = Callable[[argparse.Namespace], int]
 COMMANDS = {  # name: (module:attr, one line)
     "run": ("skillbench.commands.run:command", "learn, freeze, score, report"),
     "list": ("skillbench.commands.listing:command", "what is installed"),
+    "compare": ("skillbench.commands.compare:command", "the paired difference of runs"),
     "show": ("skillbench.commands.show:command", "a run, as a page on the terminal"),
+    "skills": ("skillbench.commands.skills:command", "the bank, and what each skill was worth"),
+    "replay": ("skillbench.commands.replay:command", "a run again from its recorded answers"),
     "leaderboard": ("skillbench.commands.leaderboard:command", "build, extend or check the board"),
     "check": ("skillbench.commands.check:command", "does a plugin keep its contracts"),
     "new": ("skillbench.commands.new:command", "scaffold a plugin"),

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any
 
-from .config import DEFAULT_POLICY, DEFAULT_PROFILE, Config, flat, resolve
+from .config import DEFAULT_PROFILE, Config, flat, resolve
 from .registry import Registry, get
 
 
@@ -26,7 +26,7 @@ def parts(config: Config, registry: Registry | None = None) -> tuple[list[str], 
     words = ["skillbench", "run", "--method", method, "--env", environment]
     chosen: dict[str, Any] = {"method": method, "environment": environment}
     policy = _label(config["policy"])
-    if policy != DEFAULT_POLICY:
+    if policy != registry.environments[environment].policy:
         words += ["--policy", policy]
         chosen["policy"] = policy
     teacher = _label(config["teacher"])

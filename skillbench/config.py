@@ -19,7 +19,6 @@ from .errors import ConfigError, NoRunError, RunDirError, UsageError, suggest
 from .layers import NAMED, WITH_MODEL, Layer, Raw, name_and_model, parse_sets, read_profile
 from .registry import Registry, get
 
-DEFAULT_POLICY = "household"
 DEFAULT_PROFILE = "quick"
 NONE_MEMORY = "none"
 
@@ -52,6 +51,9 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "top_p": 1.0,  # nucleus sampling; 1 = off
         "chunk": 50,  # episodes per batch, fixed so that a resumed run repeats exactly
         "retries": 2,  # of invalid episodes
+        "attempts": 1,  # > 1: unsolved tasks are tried again, reported apart (retries.py)
+        "extra_steps": 0.0,  # of the method: share of steps beyond the limit, e.g. 0.5
+        "extra_tokens": 0,  # of the method: tokens it may spend on steps beyond the limit
         "baseline": True,  # score the same policy without the method, too
         "record": True,  # completions.jsonl
         "bootstrap": 2000,  # resamples behind the intervals
@@ -150,13 +152,19 @@ def resolve(
     registry.environments[environment]  # complain about this name before any other
     layers = [
         Layer(f"method {method!r}", {**plan.defaults}),
-        read_profile(profile),
+        *_for(environment, read_profile(profile), registry),
         Layer("command line", _flags(policy, teacher, split, seeds, out), strict=True),
         *parse_sets(sets),
     ]
-    names = {"env": environment, "policy": DEFAULT_POLICY}
+    names = {"env": environment, "policy": registry.environments[environment].policy}
     names["memory"], names["teacher"] = plan.memory or NONE_MEMORY, plan.teacher or ""
-    base, known = _defaults(registry, plan.trainers, _names(layers, names))
+    chosen = _names(layers, names)
+    if not chosen["policy"]:
+        raise UsageError(
+            f"environment {environment!r} names no default policy; choose one with --policy; "
+            f"known: {', '.join(registry.policies)}"
+        )
+    base, known = _defaults(registry, plan.trainers, chosen)
     for layer in layers:
         names |= {
             key: layer.table[key]["name"] for key in NAMED if "name" in layer.table.get(key, {})
@@ -165,6 +173,18 @@ def resolve(
     data = {"method": method, "environment": environment, "profile": profile, **base}
     _check(data, registry)
     return Config(data)
+
+
+def _for(environment: str, layers: Sequence[Layer], registry: Registry) -> list[Layer]:
+    """Drop the layers for other environments. Raises ConfigError for an unknown one."""
+    for layer in layers:
+        if layer.only and not layer.shipped and layer.only not in registry.environments:
+            names = tuple(registry.environments)
+            raise ConfigError(
+                f"{layer.source}: unknown environment{suggest(layer.only, names)} "
+                f"known: {', '.join(names)}"
+            )
+    return [layer for layer in layers if layer.only in ("", environment)]
 
 
 def _flags(policy: str, teacher: str, split: str, seeds: int, out: str) -> dict[str, Any]:
@@ -317,6 +337,9 @@ def _check(data: Mapping[str, Any], registry: Registry) -> None:
     for key, least in (("seeds", 1), ("tasks", 0), ("max_steps", 0)):
         if run[key] < least:
             raise ConfigError(f"run.{key} is at least {least}, not {run[key]}")
+    for key, least in (("attempts", 1), ("extra_steps", 0), ("extra_tokens", 0)):
+        if data["score"][key] < least:
+            raise ConfigError(f"score.{key} is at least {least}, not {data['score'][key]}")
     if data["score"]["chunk"] < 1:
         raise ConfigError(f"score.chunk is at least 1, not {data['score']['chunk']}")
     for key in WITH_MODEL:

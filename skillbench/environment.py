@@ -16,13 +16,14 @@ class Environment(gymnasium.Env):
     `reset(seed=..., options={"task": id})` returns `(text, info)`; `step(text)` returns
     `(text, reward, terminated, truncated, info)`. `info` holds `success` (bool), `score` (float in
     [0, 1], optional), `admissible` (list of commands, or None where commands are free text) and
-    `invalid_action` (bool). Instances are cheap: the harness makes one per live episode, all of
-    one process; heavy data is shared by the class or module.
+    `invalid_action` (bool); the last one may hold `metrics`, further scores by name (floats),
+    which are averaged in the result beside success. Instances are cheap: the harness makes one per
+    live episode, all of one process; heavy data is shared by the class or module.
     """
 
     name: str = ""
     label: str = ""  # how results are labelled, e.g. "alfworld-generated"; default is the name
-    max_steps: int = 50
+    max_steps: int = 50  # may be set before `reset`: controls play with a higher limit
     instructions: str = ""  # what an instruct model is told about the actions, once
 
     def tasks(self, split: str) -> list[Task]:

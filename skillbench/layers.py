@@ -34,6 +34,7 @@ class Layer:
     table: Mapping[str, Any]
     strict: bool = False
     shipped: bool = False  # a profile of skillbench itself: may speak of what is not installed
+    only: str = ""  # the environment that the layer is for; "" = all
 
 
 def name_and_model(text: str) -> dict[str, Any]:
@@ -123,8 +124,12 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in (tasks_dir() / "profiles").glob("*.toml"))
 
 
-def read_profile(profile: str) -> Layer:
-    """Read a profile by name, or from FILE.toml. Raises UsageError or ConfigError."""
+def read_profile(profile: str) -> list[Layer]:
+    """Read a profile by name, or from FILE.toml. Raises UsageError or ConfigError.
+
+    A table `[for.ENVIRONMENT]` holds what the profile sets for one environment alone; it is a
+    layer of its own, `only` for that one, over the rest of the profile.
+    """
     if profile.endswith(".toml") or "/" in profile:
         path = Path(profile).expanduser()
         if not path.is_file():
@@ -141,7 +146,17 @@ def read_profile(profile: str) -> Layer:
     except OSError as error:
         raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
     named = not profile.endswith(".toml") and "/" not in profile
-    return Layer(f"profile {profile}", spell_out(table, f"profile {profile}"), shipped=named)
+    source = f"profile {profile}"
+    special = table.pop("for", {})
+    if not isinstance(special, Mapping) or not all(
+        isinstance(v, Mapping) for v in special.values()
+    ):
+        raise ConfigError(f"{source}: [for.ENVIRONMENT] is a table of tables")
+    layers = [Layer(source, spell_out(table, source), shipped=named)]
+    for name, rows in special.items():
+        where = f"{source}, for.{name}"
+        layers.append(Layer(where, spell_out(rows, where), shipped=named, only=name))
+    return layers
 
 
 def _known() -> str:

@@ -184,8 +184,13 @@ def learn_seed(session: Session, seed: int) -> dict[str, Any]:
     rows: set[str] = set()
     for stage in session.stages:
         done = session.run.load_json(f"{root}/{stage}/done.json")
+        shelf = session.shared
+        if done is None and shelf is not None and shelf.take_stage(session, seed, stage):
+            done = session.run.load_json(f"{root}/{stage}/done.json")
         if done is None:
             done = _stage(session, seed, stage, weights, bank, shared)
+            if shelf is not None:
+                shelf.offer_stage(session, seed, stage)
         shared = done["shared"]
         rows.update(map(str, done["metrics"].get("source_tasks", ())))
         weights = session.run.path / done["weights"] if done["weights"] else weights

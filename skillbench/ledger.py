@@ -1,9 +1,9 @@
 """The one ledger: every model call and every span of device time, for learning and for scoring.
 
 A line is {phase, role, model, tokens in/cached/out, calls, usd, wall_s, device_s}. What is spent in
-`score` and `baseline` is evaluation; every other phase is learning. Work that was redone after a
-kill is on the ledger twice, since it was paid twice. Who makes a call knows its price: `usd` comes
-with the usage of policies and teachers.
+`score`, `baseline` and `retry` is evaluation; every other phase is learning. Work that was redone
+after a kill is on the ledger twice, since it was paid twice. Who makes a call knows its price:
+`usd` comes with the usage of policies and teachers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from .records import Usage
 from .store import Lines
 
-EVALUATION = ("score", "baseline")
+EVALUATION = ("score", "baseline", "retry", "retry_baseline")
 PHASES = ("experience", "distill", "sft", "rl", "evolve", *EVALUATION)
 ROLES = ("policy", "teacher", "trainer", "embedding")
 KEYS = {

@@ -143,6 +143,7 @@ class Episode:
     context_truncated: bool = False
     error: str | None = None
     system: str = ""  # the system message: instructions and the skills shown
+    metrics: Mapping[str, float] = field(default_factory=dict)  # further scores of the environment
 
 
 @dataclass(frozen=True)

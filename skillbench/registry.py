@@ -41,12 +41,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class EnvironmentEntry(Entry):
-    """An environment: its splits in the order to show them, and its `data` module if any."""
+    """An environment: its splits in the order to show them, and its `data` module if any.
+
+    `policy` is who plays where the user names nobody.
+    """
 
     splits: tuple[str, ...] = ()
     default_split: str = ""
     label: str = ""
     data: str = ""  # module with fetch/verify/path for `skillbench data`
+    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,7 @@ class Registry:
             default_split: str = "",
             label: str = "",
             data: str = "",
+            policy: str = "",
             requires: str = "",
         ) -> None:
             entry = EnvironmentEntry(
@@ -170,6 +175,7 @@ class Registry:
                 default_split or splits[-1],
                 label or name,
                 data,
+                policy,
             )
             self.environments.add(name, entry, plugin)
 

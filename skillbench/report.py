@@ -1,64 +1,65 @@
-"""report.html: one self-contained page of a run. No script, no network, every text escaped.
+"""report.html: one self-contained page of a run. No network, every text escaped.
 
-What a model, an environment or a teacher wrote is shown as text and can be nothing else: values go
-through `html.escape`, and the page's content security policy allows its own style sheet (by hash)
-and nothing more.
+Scores with intervals, the learning curve and the bank's growth, what each skill did, costs and the
+break-even curve, all episodes with their transcripts (viewer.py), and where the run comes from.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from itertools import islice
-from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import charts
+from .breakeven import net
+from .pages import Cell, frame, interval, number, table
 from .store import RunDir
+from .viewer import viewer
 
-TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = 8  # transcripts on the page
-LONGEST = 1500  # characters of one text on the page
-Cell = tuple[str, str]  # text, css class
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONGEST = 1500  # characters of one text of a skill
+POINTS = 24  # of the break-even curve
 
 
 def write_report(run: RunDir, result: Mapping[str, Any]) -> Path:
     """Write report.html of a run; return its path."""
     banks = [run.load_json(f"learn/{seed}/skills/final.json") for seed in range(result["seeds"])]
-    bank: dict[str, Any] = next((b for b in banks if b), {"skills": []})
-    episodes = _picked(run.read("episodes.jsonl"))
-    run.write("report.html", page(result, bank["skills"], episodes))
+    skills: dict[str, Mapping[str, Any]] = {}
+    for bank in banks:
+        for skill in (bank or {"skills": []})["skills"]:
+            skills.setdefault(skill["id"], skill)
+    run.write("report.html", page(result, list(skills.values()), run.read("episodes.jsonl")))
     return run.path / "report.html"
 
 
 def page(
     result: Mapping[str, Any],
     skills: Sequence[Mapping[str, Any]],
-    episodes: Sequence[Mapping[str, Any]],
+    episodes: Iterable[Mapping[str, Any]],
+    effects: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
-    """The whole page as HTML."""
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    """The whole page as HTML. `effects` are rows of attribution.py, else computed from episodes."""
+    lines = list(episodes)
     body = "\n".join(
         (
             _head(result),
             _scores(result),
             _curve(result),
-            _skills(result, skills),
+            _skills(result, skills, _effects(result, lines) if effects is None else effects),
             _cost(result),
-            _transcripts(episodes),
+            viewer(lines, skills),
             _origin(result),
         )
     )
-    return Template((TEMPLATES / "report.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"{result['method']} on {result['environment']}"),
-        style_hash=f"sha256-{digest}",
-        style=style,
-        body=body,
-    )
+    return frame(f"{result['method']} on {result['environment']}", body)
+
+
+def _effects(result: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from .attribution import shown_effects
+
+    return shown_effects(lines) if result["skills"].get("final") else []
 
 
 def _head(result: Mapping[str, Any]) -> str:
@@ -96,9 +97,9 @@ def _scores(result: Mapping[str, Any]) -> str:
     rows = [
         [
             (name, ""),
-            (_interval(ours), ""),
+            (interval(ours), ""),
             (str(ours["n"]), ""),
-            (_interval(other), ""),
+            (interval(other), ""),
             (str(other["n"]) if other else "", ""),
             _delta_cell(deltas.get(name, {})),
             (_p(deltas.get(name, {}).get("p")), ""),
@@ -117,23 +118,48 @@ def _scores(result: Mapping[str, Any]) -> str:
     invalid = result["scores"]["success_invalid_as_failure"]
     note = ""
     if result["outcomes"]["invalid"]:
-        note = f"<p>With invalid episodes counted as lost: {escape(_interval(invalid))}.</p>"
+        note = f"<p>With invalid episodes counted as lost: {escape(interval(invalid))}.</p>"
     return (
         "<h2>Scores on the panel</h2>"
-        + charts.intervals(pairs)
-        + _table(heads, rows)
+        + charts.draw(
+            charts.intervals(pairs, (str(result["method"]), "baseline")),
+            "Success with 95 % intervals, all tasks and by task type",
+        )
+        + table(heads, rows, caption="Success, all tasks and by task type")
         + note
-        + _table(["episodes", *result["outcomes"]], outcomes)
+        + table(["episodes", *result["outcomes"]], outcomes, caption="How episodes ended")
     )
 
 
 def _curve(result: Mapping[str, Any]) -> str:
-    if not result["curve"]:
+    points = result["curve"]
+    if not points:
         return ""
-    return "<h2>Learning: success on train tasks</h2>" + charts.curve(result["curve"])
+    out = "<h2>Learning</h2>" + charts.draw(
+        charts.curve(points), "Success on train tasks at each learning step"
+    )
+    if any(point.get("skills") for point in points):
+        out += charts.draw(charts.curve(points, "skills"), "Skills in the bank")
+    rows = [
+        [
+            (f"{p['stage']} {p['stage_step']}", ""),
+            (f"{p['success']:.1%}", ""),
+            (str(p["n"]), ""),
+            (number(p["skills"]), ""),
+        ]
+        for p in points
+    ]
+    numbers = table(
+        ["learning step", "success on train", "episodes", "skills"], rows, caption="Learning steps"
+    )
+    return out + f"<details><summary>The same as a table</summary>{numbers}</details>"
 
 
-def _skills(result: Mapping[str, Any], skills: Sequence[Mapping[str, Any]]) -> str:
+def _skills(
+    result: Mapping[str, Any],
+    skills: Sequence[Mapping[str, Any]],
+    effects: Sequence[Mapping[str, Any]],
+) -> str:
     counts = result["skills"]
     if not skills and not counts["final"]:
         return ""
@@ -142,20 +168,43 @@ def _skills(result: Mapping[str, Any], skills: Sequence[Mapping[str, Any]]) -> s
         f"{counts['initial']} at first, {counts['final']} at the end ({kinds}); "
         f"{counts['tokens_per_episode']} tokens an episode (estimated)"
     )
-    rows = [
-        [
-            (skill["kind"] + (f": {skill['task_type']}" if skill.get("task_type") else ""), "text"),
-            (_cut(skill["title"]), "text"),
-            (_cut(skill["principle"]), "text"),
-            (str(skill.get("step", 0)), ""),
-            (str(len(skill.get("source_tasks", ()))), ""),
-        ]
-        for skill in skills
+    known = {row["id"]: row for row in effects}
+    rows = []
+    for skill in skills:
+        effect = known.get(skill.get("id", ""), {})
+        rows.append(
+            [
+                (skill["kind"] + (f": {skill['task_type']}" if skill.get("task_type") else ""), ""),
+                (_cut(skill["title"]), ""),
+                (_cut(skill["principle"]), ""),
+                (str(skill.get("step", 0)), ""),
+                (str(len(skill.get("source_tasks", ()))), ""),
+                (number(effect.get("shown", 0)), ""),
+                (number(effect.get("cited", 0)), ""),
+                _delta_cell(effect.get("effect") or {}),
+            ]
+        )
+    heads = ["kind", "title", "principle", "step", "sources", "shown", "cited", "when shown"]
+    titles = {s.get("id"): s["title"] for s in skills}
+    drawn = [
+        {
+            "skill": f"{_cut(titles.get(row['id'], ''))[:36]} {row['id'][:6]}".strip(),
+            "effect": row["effect"]["mean"],
+            "low": row["effect"]["ci95"][0],
+            "high": row["effect"]["ci95"][1],
+        }
+        for row in effects
+        if (row.get("effect") or {}).get("mean") is not None
     ]
-    table = _table(["kind", "title", "principle", "step", "sources"], rows, text=3)
+    chart = charts.draw(
+        charts.effects(drawn),
+        "Success of the method less that of the same policy without it, on the tasks where the "
+        "skill was shown (weights and other skills have their part in it)",
+    )
     return (
-        f"<h2>Skills</h2><p>{escape(line)}</p>"
-        f"<details><summary>The bank that was scored ({len(skills)})</summary>{table}</details>"
+        f"<h2>Skills</h2><p>{escape(line)}</p>{chart}"
+        f"<details><summary>The bank that was scored ({len(skills)})</summary>"
+        f"{table(heads, rows, text=2, caption='Skills')}</details>"
     )
 
 
@@ -169,39 +218,44 @@ def _cost(result: Mapping[str, Any]) -> str:
     if theirs:
         rows.append(("baseline, per episode", theirs["per_episode"]))
         rows.append(("baseline, per solved task", theirs["per_success"]))
-    table = _table(
-        ["", *keys],
-        [[(name, ""), *((_number(row.get(key)), "") for key in keys)] for name, row in rows],
+    spent = table(
+        ["of", *keys],
+        [[(name, ""), *((number(row.get(key)), "") for key in keys)] for name, row in rows],
+        caption="What was spent",
     )
-    even = result["break_even"]
-    if even.get("episodes") is not None:
-        low, high = (("none" if v is None else f"{v:,}") for v in even["ci95"])
-        line = f"Learning is paid back after {even['episodes']:,} episodes [{low}, {high}]."
-    else:
-        line = f"No break-even: {even['reason']}."
-    return f"<h2>Cost</h2>{table}<p>{escape(line)}</p>"
+    return f"<h2>Cost</h2>{_money(cost.get('money'))}{_even(result['break_even'])}{spent}"
 
 
-def _transcripts(episodes: Sequence[Mapping[str, Any]]) -> str:
-    if not episodes:
+def _money(money: Mapping[str, Any] | None) -> str:
+    if not money:
         return ""
-    return "<h2>Some episodes</h2>" + "".join(_transcript(episode) for episode in episodes)
+    from .leaderboard import dollars
+
+    unit = money["unit"]
+    parts = [
+        f"one learning run {dollars(money['learn'], unit)}",
+        f"a use {dollars(money['per_episode'], unit)}",
+        f"a solved task {dollars(money['per_success'], unit)}",
+    ]
+    if "baseline_per_success" in money:
+        parts.append(f"without the method {dollars(money['baseline_per_success'], unit)}")
+    return f"<p>{escape('; '.join(parts))}. Prices of {escape(money['prices'])}.</p>"
 
 
-def _transcript(line: Mapping[str, Any]) -> str:
-    task = line["task"]
-    title = f"{line['arm']} · {task['task_type']} · {line['outcome']} · {task['goal']}"
-    parts = []
-    if line.get("system"):
-        parts.append(f'<pre class="soft">{escape(_cut(line["system"]))}</pre>')
-    for step in line.get("steps", ()):
-        parts.append(f"<pre>{escape(_cut(step['observation']))}</pre>")
-        mark = "" if step.get("valid", True) else " (invalid)"
-        parts.append(f'<pre class="act">&gt; {escape(_cut(step["response"]) + mark)}</pre>')
-    parts.append(f"<pre>{escape(_cut(line.get('final_observation', '')))}</pre>")
-    if line.get("error"):
-        parts.append(f'<pre class="bad">{escape(_cut(line["error"]))}</pre>')
-    return f"<details><summary>{escape(_cut(title))}</summary>{''.join(parts)}</details>"
+def _even(even: Mapping[str, Any]) -> str:
+    if even.get("episodes") is None:
+        return f"<p>No break-even: {escape(str(even['reason']))}.</p>"
+    low, high = (("never" if v is None else f"{v:,}") for v in even["ci95"])
+    line = f"Learning is paid back after {even['episodes']:,} uses [{low}, {high}]."
+    if even.get("reason"):
+        line += f" ({even['reason']})"
+    last = 2 * max(even["episodes"], (even["ci95"][1] or 0) / 2, 1)
+    rows = net(even, [round(last * i / POINTS) for i in range(POINTS + 1)])
+    chart = charts.draw(
+        charts.net(rows, str(even.get("unit"))),
+        "What the method has brought after N uses, less what learning cost (95 % band)",
+    )
+    return f"<p>{escape(line)}</p>{chart}"
 
 
 def _origin(result: Mapping[str, Any]) -> str:
@@ -217,44 +271,10 @@ def _origin(result: Mapping[str, Any]) -> str:
         ("data", ", ".join(f"{k} {v}" for k, v in origin["data"].items())),
         ("leaks", f"{result['leaks']['count']} found, checked {result['leaks']['checked']}"),
     ]
-    table = _table(["", "value"], [[(k, ""), (v, "text")] for k, v in rows], text=1)
-    return f"<h2>Where this comes from</h2>{table}"
-
-
-def _picked(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A few episodes of the method: half of them solved, half not, in panel order."""
-    solved: list[Mapping[str, Any]] = []
-    lost: list[Mapping[str, Any]] = []
-    for line in lines:
-        if line["arm"] == "method":
-            chosen = solved if line["outcome"] == "success" else lost
-            if len(chosen) < SHOWN:
-                chosen.append(line)
-    half = SHOWN // 2
-    return [*islice(solved, max(half, SHOWN - len(lost))), *lost][:SHOWN]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, text: int = 0) -> str:
-    top = "".join(
-        f"<th{' class=text' if i <= text else ''}>{escape(h)}</th>" for i, h in enumerate(heads)
+    origin_table = table(
+        ["what", "value"], [[(k, ""), (v, "text")] for k, v in rows], text=1, caption="Provenance"
     )
-    lines = (
-        "<tr>"
-        + "".join(
-            f'<td class="{css}">{escape(value)}</td>' if css else f"<td>{escape(value)}</td>"
-            for value, css in row
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
-
-
-def _interval(entry: Mapping[str, Any] | None) -> str:
-    if not entry or entry.get("mean") is None:
-        return "-"
-    low, high = entry["ci95"]
-    return f"{entry['mean']:.1%} [{low:.1%}, {high:.1%}]"
+    return f"<h2>Where this comes from</h2>{origin_table}"
 
 
 def _score(entry: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -276,17 +296,11 @@ def _delta_cell(delta: Mapping[str, Any]) -> Cell:
         return "-", ""
     low, high = delta["ci95"]
     css = "good" if low > 0 else "bad" if high < 0 else ""
-    return f"{delta['mean']:+.1%} [{low:+.1%}, {high:+.1%}]", css
+    return interval(delta, "+"), css
 
 
 def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
 
 
 def _cut(text: str) -> str:

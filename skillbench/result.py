@@ -2,14 +2,18 @@
 
     schema, method, environment, panel, split, profile, policy, seeds, config_digest
     panel_info     {name, n, fingerprint, committed, task_types}
-    scores         {success, success_invalid_as_failure, score?, steps, valid}, each {mean, ci95, n}
+    scores         {success, success_invalid_as_failure, score?, steps, valid, METRIC...}, each
+                   {mean, ci95, n}
     by_task_type   {TYPE: {mean, ci95, n}} of success
     outcomes       {success, failure, truncated, invalid}: episodes over all seeds
     baseline       {scores, by_task_type, outcomes, cost} of the same policy without the method, or
                    {reason} where it was not scored or is the same thing
     delta          {mean, ci95, p, n, test, by_task_type} of success, method - baseline, paired
-    cost           {learn: {..., by_phase, by_role}, per_episode, per_success}
-    break_even     {episodes, ci95, against, unit, reason}
+    cost           {learn: {..., by_phase, by_role}, per_episode, per_success, money: dollars at the
+                   dated prices; learning is one learning run's bill there, the mean over seeds}
+    retries        with score.attempts > 1: solved within k attempts (see retries.py), not a score
+    break_even     {episodes, ci95, against, unit, reason, gain_per_use, gain_ci95, bill,
+                   value_per_success, value_is}
     skills         {initial, final, by_kind, tokens_per_episode, per_seed}
     curve          [{step, stage, stage_step, success, n, skills}]: success on train while learning
     leaks          {count, checked, unknown, found, peeks}
@@ -21,14 +25,14 @@ no invalid episode they are equal. The JSON schema is schema/result.schema.json.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import stats
+from . import money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
-from .breakeven import break_even
 from .leakage import TRAIN, scan
 from .ledger import summarize, total
 from .panel import Panel
@@ -88,6 +92,11 @@ class Arm:
         }
         if not np.array_equal(score, self.success, equal_nan=True):
             scores["score"] = stats.summary(score, **kw)
+        for name in sorted({n for line in self.lines for n in line.get("metrics", ())}):
+            values = self.matrix(
+                lambda line, name=name: line.get("metrics", {}).get(name, math.nan)
+            )
+            scores[name] = stats.summary(values, **kw)
         outcomes = dict.fromkeys(OUTCOMES, 0)
         for line in self.lines:
             outcomes[line["outcome"]] += 1
@@ -133,9 +142,12 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         if line["task"]["id"] in ids:
             lines[line["arm"]].append(line)
     ours = Arm(lines[METHOD], panel, session.seeds, learned)
-    spend = summarize(run.read("ledger.jsonl"))
+    ledger = list(run.read("ledger.jsonl"))
+    spend = summarize(ledger)
     per_episode, per_success = ours.cost(spend["score"])
     cost = {"learn": spend["learn"], "per_episode": per_episode, "per_success": per_success}
+    books = account(session, lines[METHOD] + lines[BASELINE], ledger, spend)
+    cost["money"] = books.summary()
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "method": config["method"],
@@ -166,13 +178,7 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         kw: Any = {"learned": learned, "draws": draws}
         result["delta"] = stats.paired(ours.success, theirs.success, **kw)
         result["delta"]["by_task_type"] = _by_type(ours, theirs, **kw)
-        result["break_even"] = break_even(
-            ours.success,
-            theirs.success,
-            {**cost, "baseline_per_episode": b_episode},
-            against="baseline",
-            **kw,
-        )
+        result["break_even"] = books.against(draws=draws)
         if theirs.valid_share < VALID_SHARE:
             reasons.append(_invalid("the baseline", theirs))
     else:
@@ -181,6 +187,8 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
         result["delta"] = {"mean": None, "ci95": None, "p": None, "n": 0, "reason": why}
         result["break_even"] = {"episodes": None, "ci95": None, "against": None, "reason": why}
     result["cost"] = cost
+    if config["score"]["attempts"] > 1:
+        result["retries"] = retries.summarize(session, panel, lines)
     frozen = {seed: run.load_json(f"learn/{seed}/frozen.json") for seed in session.seeds}
     result["skills"] = _skills(session, ours, frozen)
     result["curve"] = curve(run, session.stages, session.seeds)
@@ -199,9 +207,25 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
     return result
 
 
+def account(
+    session: Session,
+    lines: Iterable[Mapping[str, Any]],
+    ledger: Sequence[Mapping[str, Any]],
+    spend: Mapping[str, Any],
+) -> money.Account:
+    """The run in dollars."""
+    found = outcomes.collect(lines, learned=bool(session.stages))
+    rates = prices.rates(session.run.load_json("manifest.json")["hardware"])
+    learning, _ = money.bills(ledger, len(session.seeds), rates)
+    wall = {name: spend[name]["wall_s"] for name in ("learn", "score", "baseline")}
+    extra = money.overheads(ledger, rates)
+    label = session.policy_label
+    return money.account(found, learning, rates, policy=label, extra=extra, wall=wall)
+
+
 def no_baseline(session: Session) -> str | None:
     """Why no baseline is scored; None where one is."""
-    if not session.stages and not session.has_memory:
+    if not session.stages and not session.has_memory and not session.beyond:
         return "the method is the policy as it is: it is its own baseline"
     if not session.config["score"]["baseline"]:
         return "switched off (score.baseline=false)"
@@ -295,8 +319,16 @@ def _leaks(session: Session, panel: Panel, frozen: Mapping[int, Any]) -> dict[st
             (line["task"]["split"], line["task"]["id"])
             for line in run.read(f"learn/{seed}/episodes.jsonl")
         ]
-    train = {t.id for t in session.environment.tasks(TRAIN)} if skills or rows or played else set()
-    found = scan(panel=panel.ids, train=train, skills=skills, rows=rows, episodes=played)
+    train = session.environment.tasks(TRAIN) if skills or rows or played else []
+    found = scan(
+        panel=panel.ids,
+        train={task.id for task in train},
+        skills=skills,
+        rows=rows,
+        episodes=played,
+        goals=[task.goal for task in panel.tasks],
+        train_goals=[task.goal for task in train],
+    )
     return found | {"peeks": 0}  # learning has no way to look at a panel
 
 

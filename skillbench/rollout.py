@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .agent import Agent, Transcript, parse
+from .agent import Agent, Transcript, estimate_tokens, parse
 from .errors import EnvironmentFault, PolicyError, SkillbenchError
 from .records import Completion, Context, Episode, Outcome, Request, Step, Task, Usage, whole
 
@@ -66,6 +68,8 @@ class Loop:
     memory: Any
     make_environment: Callable[[], Any]
     max_steps: int = 0  # 0: the environment's own
+    extra_steps: float = 0.0  # share of steps beyond that limit
+    extra_tokens: int = 0  # estimated tokens that steps beyond the limit may take
     retries: int = 2
     tokens: bool = False  # keep token ids and log-probabilities in the steps
     bank_version: str = ""
@@ -312,6 +316,7 @@ class _Attempt:
             context_truncated=bool(self.script and self.script.cut),
             error=error,
             system=self.script.system if self.script else "",
+            metrics={} if error else {k: float(v) for k, v in self.info.get("metrics", {}).items()},
         )
         return episode, self.completions
 
@@ -323,8 +328,11 @@ class _Attempt:
         self.script = script = self._begin()
         if loop.on_call is not None and script.context.usage.calls:
             loop.on_call("embedding", script.context.usage, "")
-        limit = loop.max_steps or int(getattr(self.environment, "max_steps", 50))
-        for number in range(limit):
+        limit = self._limit()
+        left = loop.extra_tokens
+        for number in itertools.count():
+            if number >= limit and left <= 0:
+                break
             admissible = self.info.get("admissible")
             shown = agent.observe(script, self.environment, self.observation, admissible)
             # A window over the transcript breaks its prefix: then every step is an id of its own.
@@ -347,7 +355,18 @@ class _Attempt:
             ended = await self._act(completion, admissible, shown)
             if ended is not None:
                 return ended
+            if number >= limit:
+                left -= max(1, estimate_tokens(completion.text + " " + self.observation))
         return "success" if self.info.get("success") else "truncated"
+
+    def _limit(self) -> int:
+        """Steps of the episode; an environment that ends it itself is told of those beyond."""
+        loop = self.loop
+        own = int(getattr(self.environment, "max_steps", 50))
+        limit = math.ceil((loop.max_steps or own) * (1 + loop.extra_steps))
+        if loop.extra_steps or loop.extra_tokens:
+            self.environment.max_steps = max(own, limit + loop.extra_tokens)
+        return limit
 
     def _begin(self) -> Transcript:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import panel as panels
+from . import retries
 from .errors import SkillbenchError, UsageError
 from .learn import learn_seed
 from .provenance import snapshot
@@ -41,12 +42,14 @@ def execute(
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     registry: Any = None,
+    shared: Any = None,
 ) -> dict[str, Any]:
     """Run a method, or go on with a run; return the content of its result.json.
 
-    `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing one
-    with the same configuration. Raises SkillbenchError with what to do. A result whose `rankable`
-    is False is complete all the same.
+    `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing
+    one with the same configuration. `shared` is what runs of a suite have in common. Raises
+    SkillbenchError with what to do. A result whose `rankable` is False is complete all the
+    same.
     """
     if registry is None:
         from .registry import get
@@ -61,6 +64,7 @@ def execute(
     with run, guarded(run.path, run.path):
         try:
             session = Session(config, registry, run, reporter or Reporter())
+            session.shared = shared
             try:
                 return _execute(session)
             finally:
@@ -85,6 +89,8 @@ def _execute(session: Session) -> dict[str, Any]:
         scoring.method(seed, frozen)
         if baseline:
             scoring.baseline(seed)
+        if config["score"]["attempts"] > 1:
+            retries.play_seed(session, panel, seed, frozen)
     run.sync()
     result = build(session, panel, why_not=_unfit(session))
     run.write_json("result.json", result)

@@ -58,8 +58,14 @@ class Scoring:
 
     def baseline(self, seed: int) -> None:
         """Score the same policy without the method."""
+        shared = self.session.shared
+        if shared is not None and not self.complete(BASELINE, seed):
+            for line in shared.take_baseline(self.session, seed):
+                self.done[line["arm"], seed, line["task"]["id"]] = bool(line["success"])
         if not self.complete(BASELINE, seed):
             self._arm(BASELINE, seed, self.session.policy(), Blank(), "baseline")
+        if shared is not None:
+            shared.offer_baseline(self.session, seed)
 
     def _arm(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
@@ -100,6 +106,7 @@ class Scoring:
                 phase=LEDGER[arm],
                 on_episode=on_episode,
                 seed=seed,
+                **(session.beyond if arm == METHOD else {}),
             )
             session.run.sync()
 

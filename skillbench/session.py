@@ -63,6 +63,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
         self._factory: Any = None
         self.environment = self.make_environment()
         self._asyncio = asyncio.Runner()
@@ -79,6 +80,12 @@ class Session:
     def has_memory(self) -> bool:
         """Whether the method shows anything at all."""
         return self.config["memory"]["name"] != NONE_MEMORY
+
+    @property
+    def beyond(self) -> dict[str, Any]:
+        """What the method's episodes may spend beyond the step limit: arguments of `play`."""
+        table = self.config["score"]
+        return {k: table[k] for k in ("extra_steps", "extra_tokens") if table[k]}
 
     @property
     def label(self) -> str:
@@ -197,9 +204,14 @@ class Session:
         phase: str,
         tokens: bool = False,
         on_episode: Callable[[Slot, Episode, list[Completion]], None] | None = None,
+        extra_steps: float = 0.0,
+        extra_tokens: int = 0,
         **extra: Any,
     ) -> list[Episode]:
-        """Play slots through the loop; every call goes on the ledger under `phase`."""
+        """Play slots through the loop; every call goes on the ledger under `phase`.
+
+        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit.
+        """
 
         def on_call(role: str, usage: Usage, model: str) -> None:
             model = model or (self.policy_label if role == "policy" else "")
@@ -211,6 +223,8 @@ class Session:
             memory=memory,
             make_environment=self.make_environment,
             max_steps=self.config["run"]["max_steps"],
+            extra_steps=extra_steps,
+            extra_tokens=extra_tokens,
             retries=self.config["score"]["retries"],
             tokens=tokens,
             bank_version=bank_version(memory),

@@ -101,6 +101,7 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
         rows.append(("  without it", _outcomes(base["outcomes"])))
     if base.get("reason"):
         rows.append(("without it", f"not scored: {base['reason']}"))
+    rows += retries_rows(result.get("retries"))
     rows.append(("learning curve", curve_text(result.get("curve") or ())))
     rows.append(("skills", skills_text(result.get("skills"))))
     cost = result.get("cost") or {}
@@ -132,8 +133,24 @@ def curve_text(curve: Sequence[Mapping[str, Any]]) -> str:
     return f"{line}  " + "  ".join(f"{step}: {100 * v:.0f} %" for step, v in shown) + "  (on train)"
 
 
+def retries_rows(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Solved within k attempts of both arms, and their difference; marked as no score."""
+    if not found:
+        return []
+    k = found["attempts"]
+    rows = []
+    for arm, name in (("method", f"within {k} tries"), ("baseline", "  without it")):
+        if arm in found:
+            shares = " -> ".join(f"{100 * row['mean']:.1f}" for row in found[arm]["within"])
+            ends = share(found[arm]["within"][-1])
+            rows.append((name, f"{shares} %, {ends} ({found[arm]['measure']}; not a score)"))
+    if "delta" in found:
+        rows.append(("  difference", difference(found["delta"])))
+    return rows
+
+
 def break_even_text(even: Mapping[str, Any] | None) -> str:
-    """`after 1,200 episodes [800, 2,100]`, or why there is no such number."""
+    """`after 1,200 uses [800, 2,100]`, or why there is no such number."""
     if not even:
         return ""
     if even.get("episodes") is None:
@@ -141,7 +158,7 @@ def break_even_text(even: Mapping[str, Any] | None) -> str:
     low, high = even.get("ci95") or (None, None)
     ends = "" if low is None else f" [{low:,.0f}, {f'{high:,.0f}' if high else 'never'}]"
     reason = f"; {even['reason']}" if even.get("reason") else ""
-    return f"after {even['episodes']:,.0f} episodes{ends}, counted in {even.get('unit')}{reason}"
+    return f"after {even['episodes']:,.0f} uses{ends}, counted in {even.get('unit')}{reason}"
 
 
 def skills_text(skills: Mapping[str, Any] | None) -> str:

@@ -109,6 +109,7 @@ def skillbench_register_environments(register):
         splits=("train", "unseen"),
         defaults={"doors": 8, "broken": False},
         label="doors",
+        policy="household",
     )
 
 

@@ -25,6 +25,7 @@ def registry() -> Registry:
             "x:y",
             splits=("train", "seen", "unseen"),
             defaults={"size": 3, "engine": "native"},
+            policy="household",
         )
         register("garden", "x:y", splits=("train", "test"), defaults={"weeds": True})
 
@@ -107,6 +108,21 @@ def test_merge_order(resolve):
     assert resolve("memory.top_k=1", "memory.top_k=9", profile=profile)["memory"]["top_k"] == 9
 
 
+def test_a_profile_may_say_more_for_one_environment(resolve):
+    profile = "[memory]\ntop_k = 2\nthreshold = 0.1\n[for.kitchen.memory]\ntop_k = 3\n"
+    kitchen = resolve(profile=profile)["memory"]
+    garden = resolve(profile=profile, environment="garden", policy="remote")["memory"]
+    assert (kitchen["top_k"], kitchen["threshold"]) == (3, 0.1)
+    assert (garden["top_k"], garden["threshold"]) == (2, 0.1)
+
+
+def test_the_environment_says_who_plays(resolve):
+    assert resolve()["policy"]["name"] == "household"
+    assert resolve(environment="garden", policy="remote")["policy"]["name"] == "remote"
+    with pytest.raises(UsageError, match="'garden' names no default policy; choose one with"):
+        resolve(environment="garden")
+
+
 def test_shorthands(resolve):
     config = resolve("memory=none", "trainer.sft=false", "evolve=false", "policy=hf:org/m:8b")
     assert config["memory"] == {"name": "none"}
@@ -175,6 +191,11 @@ def test_errors_of_set_say_what_and_what_instead(resolve, text, message):
 def test_errors_of_a_profile_name_the_file(resolve, profile, message):
     with pytest.raises(ConfigError, match=message):
         resolve(profile=profile)
+
+
+def test_a_profile_for_an_unknown_environment(resolve):
+    with pytest.raises(ConfigError, match=r"for.kichen: unknown environment; did you mean 'kitche"):
+        resolve(profile="[for.kichen.memory]\ntop_k = 3\n")
 
 
 def test_unknown_names(resolve):

@@ -49,3 +49,18 @@ def test_an_imported_bank_is_of_unknown_origin() -> None:
     skills = [Skill("a", "b", source_split="imported")]
     found = scan(panel=PANEL, train=TRAIN, skills=skills)
     assert (found["count"], found["unknown"]) == (0, 1)
+
+
+def test_a_quoted_panel_goal_is_a_leak_unless_train_has_it_or_it_is_too_short() -> None:
+    goals = ["Who wrote the book about the red fox?", "put a mug in desk.", "go north"]
+    train = ["put a mug in desk."]
+
+    def quoted(text: str) -> int:
+        skills = [Skill("a", text, source_tasks=("t1",))]
+        return scan(panel=PANEL, train=TRAIN, skills=skills, goals=goals, train_goals=train)[
+            "count"
+        ]
+
+    assert quoted("Asked who wrote  the book about the Red Fox, say Smith.") == 1
+    assert quoted("Who wrote the book about the red foxes?") == 0  # whole words
+    assert quoted("To put a mug in desk, go north.") == 0

@@ -47,4 +47,4 @@ def test_a_run_books_learning_and_both_arms(execute: Any) -> None:
     won = result["outcomes"]["success"]
     assert cost["per_success"]["tokens_out"] == pytest.approx(spent / won)
     assert cost["learn"]["by_role"]["trainer"]["device_s"] == pytest.approx(1.5)
-    assert result["break_even"]["unit"] == "device_s"
+    assert result["break_even"]["unit"] == "usd"  # device seconds at their dated price

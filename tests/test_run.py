@@ -42,6 +42,13 @@ def test_each_panel_task_is_scored_once_per_seed_and_arm(execute: Any) -> None:
     assert all("token_ids" not in s for e in lines(place / "episodes.jsonl") for s in e["steps"])
 
 
+def test_further_scores_of_the_environment_are_averaged(execute: Any) -> None:
+    result, _ = execute()
+    for arm in (result, result["baseline"]):
+        rate = arm["scores"]["success"]["mean"]
+        assert arm["scores"]["warmth"]["mean"] == pytest.approx(0.25 + 0.5 * rate, abs=1e-3)
+
+
 def test_two_runs_are_equal(execute: Any) -> None:
     from skillbench.result import comparable
 

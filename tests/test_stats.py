@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from skillbench import stats
-from skillbench.breakeven import break_even
 
 
 def test_wilson_matches_the_formula() -> None:
@@ -82,11 +81,6 @@ def test_pairs_need_both_arms() -> None:
     assert none["reason"]
 
 
-def test_bootstrap_p_is_two_sided_and_never_zero() -> None:
-    assert stats.bootstrap_p(np.full(999, 0.5)) == pytest.approx(2 / 1000)
-    assert stats.bootstrap_p(np.array([-1.0, 1.0, -1.0, 1.0])) == 1.0
-
-
 def test_false_positives_stay_rare_where_learning_varies() -> None:
     """Two equal methods whose learning runs differ by 3 points: about 1 in 20 may differ."""
     rng = np.random.default_rng(1)
@@ -111,20 +105,52 @@ def test_by_group_splits_columns() -> None:
     assert rows["b"]["n"] == 1
 
 
-def test_break_even_by_hand() -> None:
-    # Learning costs 10 dollars. An episode costs 0.1 in both arms; solved 0.8 against 0.4: a solved
-    # task costs 0.125 against 0.25, so an episode of the method saves 0.8 * 0.125 = 0.1.
-    ours, theirs = np.array([[1.0] * 8 + [0.0] * 2]), np.array([[1.0] * 4 + [0.0] * 6])
-    cost = {
-        "learn": {"usd": 10.0},
-        "per_episode": {"usd": 0.1},
-        "baseline_per_episode": {"usd": 0.1},
-    }
-    even = break_even(ours, theirs, cost, against="baseline", learned=False)
-    assert even["episodes"] == 100
-    assert even["unit"] == "usd"
-    worse = break_even(theirs, ours, cost, against="baseline", learned=False)
-    assert worse["episodes"] is None
-    assert "never" in worse["reason"]
-    free = break_even(ours, theirs, cost | {"learn": {}}, against="baseline", learned=False)
-    assert "nothing was spent" in free["reason"]
+def test_swapping_the_arms_flips_the_signs_and_nothing_else() -> None:
+    rng = np.random.default_rng(4)
+    ours, theirs = (rng.random((k, 60)) < p for k, p in ((3, 0.7), (5, 0.5)))
+    ours, theirs = ours.astype(float), theirs.astype(float)
+    one = stats.compare(ours, theirs, learned=(True, False))
+    other = stats.compare(theirs, ours, learned=(False, True))
+    assert one["mean"] == -other["mean"]
+    assert one["ci95"] == [-other["ci95"][1], -other["ci95"][0]]
+    assert (one["p"], one["n"], one["test"]) == (other["p"], other["n"], other["test"])
+
+
+def test_the_spread_is_that_of_the_variance_components() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(4, 30)) + rng.normal(size=(4, 1))
+    # Independently: the two-way analysis of variance, term by term.
+    centre, rows, columns = scores.mean(), scores.mean(axis=1), scores.mean(axis=0)
+    seeds = 30 * ((rows - centre) ** 2).sum() / 3
+    tasks = 4 * ((columns - centre) ** 2).sum() / 29
+    rest = scores - rows[:, None] - columns[None, :] + centre
+    residual = (rest**2).sum() / (3 * 29)
+    got = stats.spread([scores], [True])
+    assert got.se == pytest.approx(math.sqrt((seeds + tasks - residual) / 120))
+    assert 2.5 <= got.df <= 10  # four seeds decide
+    frozen = stats.spread([scores], [False])
+    assert frozen.se == pytest.approx(math.sqrt(tasks / 120))
+    assert frozen.df == pytest.approx(29)
+
+
+def test_one_frozen_row_has_the_interval_of_the_t_test() -> None:
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(5)
+    ours, theirs = rng.random((1, 80)), rng.random((1, 80))
+    row = stats.compare(ours, theirs, learned=(False, False))
+    other = ttest_rel(ours[0], theirs[0])
+    low, high = other.confidence_interval(0.95)
+    assert row["p"] == pytest.approx(other.pvalue, rel=1e-3)
+    assert row["ci95"] == pytest.approx([low, high], abs=0.01)
+
+
+def test_welch_is_the_test_on_run_means() -> None:
+    from scipy.stats import ttest_ind
+
+    ours, theirs = [0.61, 0.65, 0.58], [0.5, 0.55, 0.49, 0.52]
+    assert stats.welch(ours, theirs) == pytest.approx(
+        ttest_ind(ours, theirs, equal_var=False).pvalue
+    )
+    assert stats.welch([0.5], theirs) is None
+    assert stats.welch([0.5, 0.5], [0.5, 0.5]) == 1.0

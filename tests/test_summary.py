@@ -81,7 +81,7 @@ def test_everything_that_a_run_promises_to_print_is_there():
         "12 -> 19 (general 8, mistake 11), 180 tokens per episode",
         "cost of learning 1,200,000 tokens in, 900 calls, 240 s",
         "cost per episode 812 tokens out, 21.2 steps",
-        "after 1,200 episodes [800, never], counted in device_s",
+        "after 1,200 uses [800, never], counted in device_s",
         "NOT RANKABLE     no committed panel; scored on the train split",
         "run              runs/x",
     ):

@@ -59,6 +59,7 @@ class ToyEnvironment(Environment):
     def step(self, action: str) -> tuple[str, float, bool, bool, dict]:
         won = action == TYPES[self.kind]
         info = self._info(won) | {"invalid_action": action not in DOORS}
+        info["metrics"] = {"warmth": 0.75 if won else 0.25}
         return ("It opens." if won else "Nothing behind it."), float(won), won, False, info
 
     def compact(self, text: str) -> str:

@@ -55,11 +55,11 @@ def collect() -> dict[str, list[dict[str, Any]]]:
         {
             "name": m.name,
             "plugin": registry.method_plugins.get(m.name, ""),
+            "stage": m.stage,
+            "paper": m.paper,
             "memory": m.memory,
             "trainers": list(m.trainers),
             "teacher": m.teacher,
-            "stage": m.stage,
-            "paper": m.paper,
             "notes": m.notes,
         }
         for m in registry.methods.values()
@@ -98,13 +98,13 @@ def _print(inventory: dict[str, list[dict[str, Any]]]) -> None:
             if len(inventory) == 1:
                 console.print(f"no {kind} are installed")
             continue
-        hidden = {"defaults", "stage", "paper", *(["plugin"] if kind == "methods" else [])}
+        hidden = {"defaults", *(["plugin"] if kind == "methods" else [])}
         keys = [k for k in rows[0] if k not in hidden and any(_cell(row[k]) for row in rows)]
         table = Table(
             title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False
         )
         for key in keys:
-            table.add_column(key, no_wrap=key not in ("splits", "notes", "reason"))
+            table.add_column(key, no_wrap=key not in ("splits", "notes", "reason", "trainers"))
         for row in rows:
             table.add_row(*(_cell(row[key]) for key in keys))
         console.print(table)

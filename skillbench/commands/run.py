@@ -21,6 +21,7 @@ examples:
   skillbench run --method skillrl --env alfworld --seeds 3 --set trainer.sft=false
   skillbench run --method base --env alfworld --policy openai:MODEL --split seen
   skillbench run --resume runs/skillrl-alfworld-household-1a2b3c4d
+  skillbench run --suite contribution
 what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
 
 
@@ -47,6 +48,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
         dest="sets",
         help="change one key, e.g. memory=none, trainer.sft=false, agent.budget=128",
     )
+    parser.add_argument(
+        "--suite", metavar="NAME|FILE.toml", default="", help="run a whole comparison, row by row"
+    )
     parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -55,6 +59,10 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.suite:
+        from .suite import run_suite
+
+        return run_suite(arguments)
     config = _config(arguments)
     if arguments.dry_run:
         _plan(config, arguments.json)
@@ -148,7 +156,24 @@ def _plan(config: Config, as_json: bool) -> None:
         f"{config['method']} on {config['environment']}/{run['split']}"
         f"{', and the same policy without it' if config['score']['baseline'] else ''}\n"
     )
+    sys.stdout.write(f"# power: {_power(config, bool(stages))}\n")
     sys.stdout.write(config.to_toml())
+
+
+def _power(config: Config, learned: bool) -> str:
+    """What difference the planned seeds can find; needs the panel, so it may not be known here."""
+    from .. import panel
+    from ..power import Plan
+    from ..registry import get
+
+    table = {key: value for key, value in config["env"].items() if key != "name"}
+    run = config["run"]
+    try:
+        environment = get().environments[config["env"]["name"]].load()(**table)
+        tasks = len(panel.load(environment, run["split"], run["tasks"]).tasks)
+    except SkillbenchError as error:
+        return f"not known here: {str(error).splitlines()[0]}"
+    return Plan(tasks, run["seeds"], learned).text()
 
 
 def _with_hint(error: BaseException, directory: Path) -> BaseException:

@@ -13,6 +13,7 @@ def skillbench_register_environments(register):
         default_split="unseen",
         label="alfworld-generated",
         data="skillbench_alfworld.data",
+        policy="household",
         defaults={
             "engine": "native",  # or "textworld": the stock engine (extra `reference`), slow
             "source": "auto",  # "generated", "official"; auto: official for valid_* alone

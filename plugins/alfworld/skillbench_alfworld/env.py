@@ -61,6 +61,7 @@ class AlfworldEnvironment(Environment):
 
     name = "alfworld"
     expert_player = "skillbench_alfworld.expert:Expert"  # what the policy `expert` plays
+    scripted_player = "skillbench_policies.household.player:Player"  # and `scripted`
 
     def __init__(
         self,
@@ -108,6 +109,10 @@ class AlfworldEnvironment(Environment):
     def max_steps(self) -> int:  # type: ignore[override]
         """Commands per episode before it is truncated."""
         return self._limit or (OFFICIAL_STEPS if self._official else GENERATED_STEPS)
+
+    @max_steps.setter
+    def max_steps(self, steps: int) -> None:
+        self._limit = steps
 
     @property
     def label(self) -> str:  # type: ignore[override]

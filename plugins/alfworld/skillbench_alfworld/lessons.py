@@ -27,6 +27,8 @@ GOAL_WORDS = re.compile(
     r"(?:put (?:a|some|two)(?: clean| hot| cool)?|(?:clean|heat|cool) some|find two|look at|"
     r"examine the) (\w+)"
 )
+ARRIVED = re.compile(r"You (?:arrive at|open the) (\w+) \d+\..*?you see (.*)", re.DOTALL)
+LISTED = re.compile(r"\ba (\w+ \d+)")
 GOAL_LAMP = re.compile(r"(?:under|with) the (\w+)\.")
 COMMANDS = (
     (re.compile(r"go to (\w+ \d+)"), "go"),
@@ -72,13 +74,17 @@ def kind(entity: str) -> str:
 
 
 def evidence(episode: Any) -> Iterable[Fact]:
-    """Facts of one episode (a `skillbench.Episode`), each key at most once but "where"."""
+    """Facts of one episode (a `skillbench.Episode`), each key at most once but "where".
+
+    Whatever was seen on the way tells where such things lie, wanted or not.
+    """
     steps = [(parse(s.action), s.observation) for s in episode.steps]
     after = [s.observation for s in episode.steps[1:]] + [episode.final_observation]
     goal = GOAL_WORDS.search(episode.task.goal)
     wanted = goal[1] if goal else ""
     facts: list[Fact] = []
-    facts += _search_facts(steps, after, wanted)
+    facts += _search_facts(steps, after)
+    facts += _sightings(steps, after)
     facts += _carry_facts(steps, after)
     facts += _procedure_facts(episode, steps, after, wanted)
     return facts
@@ -88,8 +94,27 @@ def _worked(result: str) -> bool:
     return not result.startswith("Nothing happens")
 
 
-def _search_facts(steps: Sequence, after: Sequence[str], wanted: str) -> list[Fact]:
-    """Revisits and closed places while nothing is held, and where the wanted thing was found."""
+def _sightings(steps: Sequence, after: Sequence[str]) -> list[Fact]:
+    """Which kinds of things lay in which kinds of places; not what the player has put there."""
+    moved = {e.entities[0] for e, _ in steps if e is not None and e.verb == "take"}
+    seen: dict[tuple[str, str], None] = {}
+    for result in after:
+        match = ARRIVED.match(result)
+        if match is None:
+            continue
+        for thing in LISTED.findall(match[2]):
+            if thing not in moved:
+                seen[kind(thing), match[1]] = None
+    for (event, _), result in zip(steps, after, strict=True):
+        taken = event is not None and event.verb == "take" and result.startswith("You pick up")
+        if taken and event.entities[0] in moved:  # where it lay at first
+            moved.discard(event.entities[0])
+            seen[kind(event.entities[0]), kind(event.entities[1])] = None
+    return [Fact("where", True, (("o", thing), ("a", place))) for thing, place in seen]
+
+
+def _search_facts(steps: Sequence, after: Sequence[str]) -> list[Fact]:
+    """Revisits and closed places while nothing is held."""
     facts: list[Fact] = []
     visited: list[str] = []
     again = unopened = opened = 0
@@ -107,9 +132,6 @@ def _search_facts(steps: Sequence, after: Sequence[str], wanted: str) -> list[Fa
             opened, closed = opened + 1, ""
         elif event.verb == "take" and _worked(result):
             holding, closed = True, ""
-            if kind(event.entities[0]) == wanted:
-                spot = kind(event.entities[1])
-                facts.append(Fact("where", True, (("o", wanted), ("a", spot))))
         elif event.verb == "put" and _worked(result):
             holding = False
     if len(visited) >= 4:
@@ -172,7 +194,10 @@ def phrase(key: str, slots: dict[str, str], *, good: bool = True) -> dict[str, A
     for entry in PHRASES:
         needs = {"a", "b"} if "{b}" in entry.wordings[0] else {"a"} if key == "where" else set()
         if entry.key == key and entry.good == good and needs == set(slots) - {"o"}:
+            # Advice about a thing is of use to those whose goal names it.
+            meta = {"goal_words": [slots["o"]]} if "o" in slots else {}
             return {
+                "meta": meta,
                 "title": entry.title,
                 "principle": entry.wordings[0].format(**slots),
                 "when_to_apply": "",

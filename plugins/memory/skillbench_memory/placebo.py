@@ -19,7 +19,7 @@ from typing import Any
 from skillbench.records import Episode, Skill, Task, Update
 
 from .budget import fit
-from .retrieval import applies, same_type, words
+from .retrieval import COMMON, applies, same_type, words
 from .skillbank import SkillBank
 
 # Clauses about nothing by number of words; any longer sentence is joined from them with "and".
@@ -55,16 +55,6 @@ CLAUSES: dict[int, tuple[str, ...]] = {
     ),
 }
 LONGEST = max(CLAUSES)
-# Words of a goal that say nothing about what the task is about.
-# fmt: off
-COMMON = frozenset(
-    (
-        "a", "an", "and", "are", "at", "by", "find", "for", "from", "get", "go", "in", "into",
-        "is", "it", "look", "of", "on", "one", "or", "place", "put", "some", "take", "that",
-        "the", "them", "then", "to", "two", "under", "use", "using", "with", "your", "you",
-    )
-)
-# fmt: on
 
 
 class Frozen(SkillBank):

@@ -26,6 +26,16 @@ from .settings import Settings
 Scores = Callable[[str], tuple[Mapping[str, float], Usage]]  # query -> score by skill id
 WORD = re.compile(r"[a-z0-9]+")
 NO_USAGE = Usage()
+# Words of a goal that say nothing about what the task is about.
+# fmt: off
+COMMON = frozenset(
+    (
+        "a", "an", "and", "are", "at", "by", "find", "for", "from", "get", "go", "in", "into",
+        "is", "it", "look", "of", "on", "one", "or", "place", "put", "some", "take", "that",
+        "the", "them", "then", "to", "two", "under", "use", "using", "with", "your", "you",
+    )
+)
+# fmt: on
 
 
 @dataclass(frozen=True)

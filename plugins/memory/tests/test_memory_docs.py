@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from skillbench_memory import MEMORIES
+from skillbench_memory import MEMORIES, OTHERS
+from skillbench_memory.base import numbers_of
 from skillbench_memory.settings import DEFAULTS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -20,5 +21,12 @@ def test_every_setting_is_documented_with_its_default():
 
 
 def test_every_memory_is_documented():
-    for name in ("none", *MEMORIES):
+    for name in ("none", *MEMORIES, *OTHERS):
         assert f"| `{name}` |" in README
+
+
+def test_the_settings_of_every_other_memory_are_documented():
+    for name, (_, settings) in OTHERS.items():
+        (about,) = [p for p in README.split("\n\n") if p.startswith(f"Of `{name}`")]
+        for key in numbers_of(settings):
+            assert f"`{key}`" in about, (name, key)

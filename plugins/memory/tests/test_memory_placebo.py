@@ -108,7 +108,7 @@ def test_everything_is_registered_and_loads(kit):
     skillbench_memory.skillbench_register_memories(
         lambda name, target, *, defaults=None: registered.update({name: (target, defaults)})
     )
-    assert set(registered) == {"none", "skillbank", "filler", "shuffled", "frozen"}
+    assert set(registered) == {"none", *skillbench_memory.MEMORIES, *skillbench_memory.OTHERS}
     for name, (target, defaults) in registered.items():
         memory = load_target(target)({"name": name, **defaults}, teacher_spend=None)
         assert memory.name == name

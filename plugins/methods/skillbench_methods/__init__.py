@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from skillbench.hookspecs import hookimpl
 
-from . import experience, grpo, sft
+from . import experience, grpo, practice, sft
 from .methods import METHODS
 from .teachers import CAUSAL, OPENAI
 
@@ -19,6 +19,7 @@ TRAIN = "pip install 'skillbench-methods[train]'"
 def skillbench_register_trainers(register):
     """Register the stages of learning."""
     register("experience", "skillbench_methods.experience:Experience", defaults=experience.DEFAULTS)
+    register("practice", "skillbench_methods.practice:Practice", defaults=practice.DEFAULTS)
     register("sft", "skillbench_methods.sft:Sft", defaults=sft.DEFAULTS, requires=TRAIN)
     register("grpo", "skillbench_methods.grpo:Grpo", defaults=grpo.DEFAULTS, requires=TRAIN)
 
@@ -33,6 +34,6 @@ def skillbench_register_teachers(register):
 
 @hookimpl
 def skillbench_register_methods(register):
-    """Register base, skillrl and grpo."""
+    """Register every method of methods/."""
     for method in METHODS:
         register(method)

@@ -4,7 +4,9 @@
 formula (DeepSeekMath, arXiv:2402.03300, eq. 3; SkillRL, arXiv:2602.08234). The released code of
 verl-agent and SkillRL takes them over all *step rows* of the group, so that long episodes, which
 are mostly failures, weigh more; `stats="rows"` reproduces that, `sizes` being the rows of each
-trajectory. Standard deviations are unbiased (torch's default) and `std_eps` is added to them.
+trajectory, and `stats="steps"` does where a whole transcript is one row, `sizes` being its steps.
+`gigpo` adds advantages of steps that began at the same place. Standard deviations are unbiased
+(torch's default) and `std_eps` is added to them.
 
 A group of one has nothing to be compared with: its advantage is 0 and it is dropped. The published
 code gives a single row its raw return instead (mean 0, deviation 1); `singleton="published"`.
@@ -66,6 +68,84 @@ def rloo(
     return [n / (n - 1) * (r - mean) for r in returns]
 
 
+def returns_to_go(rewards: Sequence[float], discount: float) -> list[float]:
+    """G_t = r_t + discount * G_{t+1} of one trajectory."""
+    out, ahead = [], 0.0
+    for reward in reversed(rewards):
+        ahead = reward + discount * ahead
+        out.append(ahead)
+    return out[::-1]
+
+
+def anchors(observations: Sequence[str], similarity: float = 1.0) -> list[int]:
+    """Which anchor state each observation is: equal ones are one state (GiGPO).
+
+    With `similarity` < 1 an observation joins the first state whose first member it resembles at
+    least that much (difflib's ratio), as GiGPO does where texts are retrieved documents.
+    """
+    import difflib
+
+    firsts: list[str] = []
+    known: dict[str, int] = {}
+    out = []
+    for text in observations:
+        at = known.get(text)
+        if at is None and similarity < 1.0:
+            for i, first in enumerate(firsts):
+                if difflib.SequenceMatcher(None, first, text).ratio() >= similarity:
+                    at = i
+                    break
+        if at is None:
+            at = len(firsts)
+            firsts.append(text)
+        known[text] = at
+        out.append(at)
+    return out
+
+
+def gigpo(
+    rewards: Sequence[Sequence[float]],
+    observations: Sequence[Sequence[str]],
+    *,
+    discount: float = 0.95,
+    step_weight: float = 1.0,
+    similarity: float = 1.0,
+    normalise: bool = True,
+    std_eps: float = STD_EPS,
+    **episode: Any,
+) -> list[list[float]]:
+    """Advantages of the steps of one group: A_episode + step_weight * A_step (arXiv:2505.10978).
+
+    `rewards` and `observations` are per trajectory and step. A_episode is `grpo` of the sums;
+    A_step compares the discounted returns to go of all steps of the group that began with the same
+    observation, and is 0 where there is one such step. `episode`: further options of `grpo`.
+    """
+    totals = [sum(r) for r in rewards]
+    whole = _spread_only(totals, normalise=normalise, std_eps=std_eps, **episode)
+    states = anchors([text for row in observations for text in row], similarity)
+    goes = [g for row in rewards for g in returns_to_go(row, discount)]
+    members: dict[int, list[int]] = {}
+    for place, state in enumerate(states):
+        members.setdefault(state, []).append(place)
+    local = [0.0] * len(goes)
+    for places in members.values():
+        values = _spread_only([goes[i] for i in places], normalise=normalise, std_eps=std_eps)
+        for i, value in zip(places, values):
+            local[i] = value
+    out, at = [], 0
+    for base, row in zip(whole, rewards):
+        out.append([base + step_weight * local[at + t] for t in range(len(row))])
+        at += len(row)
+    return out
+
+
+def _spread_only(returns: Sequence[float], **options: Any) -> list[float]:
+    """`grpo`, but exactly 0 where returns are equal up to rounding."""
+    if len(returns) > 1 and max(returns) - min(returns) < 1e-9:
+        return [0.0] * len(returns)
+    return grpo(returns, **options)
+
+
 ESTIMATORS: dict[str, Callable[..., list[float]]] = {"grpo": grpo, "rloo": rloo}
 
 
@@ -104,10 +184,10 @@ def by_group(
 def _weights(returns: Sequence[float], sizes: Sequence[int] | None, stats: str) -> list[int]:
     if stats == "episodes":
         return [1] * len(returns)
-    if stats != "rows":
-        raise ValueError(f"stats must be 'episodes' or 'rows', not {stats!r}")
+    if stats not in ("rows", "steps"):
+        raise ValueError(f"stats must be 'episodes', 'rows' or 'steps', not {stats!r}")
     if sizes is None or len(sizes) != len(returns):
-        raise ValueError("stats='rows' needs the number of rows of each trajectory")
+        raise ValueError(f"stats={stats!r} needs the number of {stats} of each trajectory")
     return list(sizes)
 
 

@@ -6,6 +6,8 @@ worst type to the best (round robin), the teacher says what the bank does not co
 `evolve.max_new` new skills) and which entries to refine, and the memory prunes what measurably
 does not help. The published code looks at *validation* failures, in file order, and adds at most
 three skills in a whole run (reference: its issues 8 and 28); neither is reproduced.
+
+A memory that says `learns_from = "episodes"` (EvolveR's) is given all of the window instead.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ DEFAULTS: dict[str, Any] = {
 class Evolution:
     """Collects train episodes between two looks, and changes the bank when a look is due."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, everything: bool = False) -> None:
         self.config = {**DEFAULTS, **config}
+        self.everything = everything  # learn from all episodes of the window, not from failures
         self.counts: dict[str, list[int]] = {}  # task type -> [episodes, successes]
         self.failures: list[Episode] = []
 
@@ -49,7 +52,7 @@ class Evolution:
             count = self.counts.setdefault(e.task.task_type, [0, 0])
             count[0] += 1
             count[1] += int(e.success)
-            if not e.success:
+            if self.everything or not e.success:
                 self.failures.append(_light(e))
 
     def due(self, step: int) -> bool:
@@ -64,6 +67,8 @@ class Evolution:
 
     def chosen(self) -> list[Episode]:
         """The failures to learn from: round robin over weak types, different tasks first."""
+        if self.everything:
+            return list(self.failures)
         queues = []
         for task_type in self.weak_types():
             mine = [e for e in self.failures if e.task.task_type == task_type]

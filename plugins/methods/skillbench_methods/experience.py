@@ -9,7 +9,7 @@ a stage that was killed and starts again ends with the same bank.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skillbench.protocols import Checkpoint, LearnContext
@@ -34,6 +34,13 @@ class Blank:
 
 class Experience:
     """Trainer of the stage; see the module's docstring."""
+
+    shareable = True  # it depends on its own table and on the stages before it
+
+    @staticmethod
+    def episodes(config: Mapping[str, Any]) -> int:
+        """How many episodes a stage with this table plays at most."""
+        return int(config["tasks"]) * int(config["repeats"])
 
     def fit(self, context: LearnContext) -> Checkpoint:
         """Roll out, distill, snapshot. Raises TeacherError where the teacher fails."""

@@ -11,8 +11,12 @@ whatever the curve did.
 
 Paper: SkillRL (arXiv:2602.08234, section 3.3); GRPO: arXiv:2402.03300. Differences from the
 released code: a transcript is one row, not one row per step; statistics are over trajectories
-(`advantage_stats="rows"` for the published ones); the penalty is on the episode, not on the step's
+(`advantage_stats="steps"` for the published ones); the penalty is on the episode, not on the step's
 row; rows are never duplicated to fill a batch.
+
+`estimator="rloo"` and `"gigpo"` are other advantages over the same rows (credit.py). With `half`
+one half of each group plays without the memory, which estimates what the memory is worth
+(halves.py).
 
 After each iteration the whole state is on disk (weights and moments as safetensors, the bank, the
 evolution window, the counters as JSON). There is no hidden random state: every draw derives from
@@ -22,18 +26,19 @@ the run's seed and the step, so a killed run goes on as if nothing had happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Episode, Usage
 
-from . import advantages, checkpoints
+from . import checkpoints
+from .credit import training_rows
 from .evolve import Evolution
-from .experience import summary
+from .experience import Blank, summary
 from .guards import trained_model, usable
-from .rows import Row, episode_rows
+from .halves import intrinsic, memory_value
 from .settings import UPDATE
 
 DEFAULTS: dict[str, Any] = {
@@ -46,6 +51,11 @@ DEFAULTS: dict[str, Any] = {
     "std_eps": 1e-6,
     "std_floor": 0.0,  # least deviation to divide by; 0 is the published formula
     "singleton": "zero",
+    "discount": 1.0,  # < 1: each step's own return to go; with gigpo, of its step advantages
+    "step_weight": 1.0,  # gigpo: weight of the step advantages
+    "anchor_similarity": 1.0,  # gigpo: < 1 lets similar observations be one anchor state
+    "half": False,  # half of each group plays without the memory (D2Skill)
+    "intrinsic": 0.0,  # half: reward for doing better than the half without
     "invalid_penalty": 0.1,
     "max_row_tokens": 0,
     "keep": 2,
@@ -55,6 +65,13 @@ DEFAULTS: dict[str, Any] = {
 
 class Grpo:
     """Trainer of the stage; see the module's docstring."""
+
+    trains = True
+
+    @staticmethod
+    def episodes(config: Mapping[str, Any]) -> int:
+        """How many episodes a stage with this table plays at most."""
+        return int(config["iterations"]) * int(config["tasks"]) * int(config["group"])
 
     def fit(self, context: LearnContext) -> Checkpoint:
         """Learn for the configured iterations; go on from the last checkpoint if there is one."""
@@ -74,7 +91,8 @@ class _State:
         from .row_trainer import RowTrainer
 
         self.context, self.config = context, config
-        self.evolution = Evolution(context.evolve)
+        learns_from = getattr(context.memory, "learns_from", "failures")
+        self.evolution = Evolution(context.evolve, everything=learns_from == "episodes")
         self.iteration = 0
         self.curve: list[dict[str, Any]] = []
         self.last: Path | None = None
@@ -97,14 +115,28 @@ class _State:
         context, config, step = self.context, self.config, self.iteration + 1
         began = time.perf_counter()
         tasks = context.tasks(int(config["tasks"]), step=step)
-        played = context.rollout(tasks, repeats=int(config["group"]), phase="rl", step=step)
+        group = int(config["group"])
+        bare = group // 2 if config["half"] else 0
+        shown = context.rollout(tasks, repeats=group - bare, phase="rl", step=step)
+        without: list[Episode] = []
+        if bare:
+            blank: Any = Blank()
+            without = context.rollout(tasks, repeats=bare, phase="rl_bare", step=step, memory=blank)
+        played = [*shown, *without]
         episodes = usable(played)
-        for e in episodes:
+        with_memory = [e for e in shown if e.outcome != "invalid"]
+        for e in with_memory:
             context.memory.observe(e)
         rolled = time.perf_counter()
 
-        rows, metrics = training_rows(episodes, config)
-        metrics = {**summary(episodes), "invalid": len(played) - len(episodes), **metrics}
+        value = memory_value(with_memory, without) if bare else None
+        bonus = None
+        if value is not None and config["intrinsic"]:
+            bonus = intrinsic(episodes, len(with_memory), value.without, config["intrinsic"])
+        rows, metrics = training_rows(episodes, config, bonus)
+        metrics = {**summary(with_memory), "invalid": len(played) - len(episodes), **metrics}
+        if value is not None:
+            metrics |= value.metrics()
         metrics.update(self.trainer.update(rows, seed=context.seed * 100_003 + step))
         trained = time.perf_counter()
         context.spend(
@@ -119,7 +151,7 @@ class _State:
         context.policy.sync(f"grpo-{step}")
         metrics["rollout_s"], metrics["update_s"] = rolled - began, trained - rolled
 
-        self.evolution.observe(episodes)
+        self.evolution.observe(with_memory)
         if self.evolution.due(step):
             update = self.evolution.apply(context.memory, context.teacher, step=step)
             metrics["skills_added"] = len(update.added)
@@ -154,48 +186,3 @@ class _State:
             checkpoints.write(home, 0, {}, lambda p: self.context.policy.save(p / "policy"))
         self.context.policy.load(home / "step_000000" / "policy")
         return copy.deepcopy(self.context.policy.model()).requires_grad_(False)
-
-
-def training_rows(
-    episodes: Sequence[Episode], config: Mapping[str, Any]
-) -> tuple[list[Row], dict[str, Any]]:
-    """Rows with advantages of the groups that carry a gradient, and the counts.
-
-    Episodes come grouped by task; a group may have lost invalid episodes.
-    """
-    groups: dict[str, list[int]] = {}
-    for i, e in enumerate(episodes):
-        groups.setdefault(e.task.id, []).append(i)
-    limit = int(config["max_row_tokens"])
-    plain = [episode_rows(e, max_tokens=limit) for e in episodes]
-    rewards = [reward(e, float(config["invalid_penalty"])) for e in episodes]
-    options: dict[str, Any] = {"stats": config["advantage_stats"], "singleton": config["singleton"]}
-    if config["estimator"] == "grpo":
-        options |= {k: config[k] for k in ("normalise", "std_eps", "std_floor")}
-    result = advantages.by_group(
-        [[rewards[i] for i in g] for g in groups.values()],
-        estimator=str(config["estimator"]),
-        sizes=[[len(plain[i]) for i in g] for g in groups.values()],
-        **options,
-    )
-    rows: list[Row] = []
-    for g, (members, values) in enumerate(zip(groups.values(), result.values)):
-        for i, value in zip(members, values):
-            if value:
-                rows += episode_rows(episodes[i], value, index=i, group=g, max_tokens=limit)
-    played = [s for e in episodes for s in e.steps if s.token_ids]
-    return rows, {
-        "reward": sum(rewards) / len(rewards) if rewards else 0.0,
-        "kept_groups": result.kept,
-        "dropped_groups": result.dropped,
-        "rows_per_episode": sum(map(len, plain)) / len(plain) if plain else 0.0,
-        "response_tokens": sum(len(s.token_ids or ()) for s in played) / len(played)
-        if played
-        else 0.0,
-    }
-
-
-def reward(episode: Episode, invalid_penalty: float) -> float:
-    """Success minus `invalid_penalty` times the share of steps that were not valid actions."""
-    invalid = sum(not s.valid for s in episode.steps) / max(1, len(episode.steps))
-    return float(episode.success) - invalid_penalty * invalid

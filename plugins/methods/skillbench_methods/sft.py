@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,14 @@ DEFAULTS: dict[str, Any] = {
 
 class Sft:
     """Trainer of the stage; see the module's docstring."""
+
+    trains = True
+    shareable = True  # it depends on its own table and on the stages before it
+
+    @staticmethod
+    def episodes(config: Mapping[str, Any]) -> int:
+        """How many episodes a stage with this table plays at most."""
+        return int(config["tasks"]) * int(config["repeats"])
 
     def fit(self, context: LearnContext) -> Checkpoint:
         """Make the demonstrations, train on them, save the weights."""

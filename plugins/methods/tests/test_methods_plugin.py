@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import skillbench_methods
-from skillbench_methods import experience, grpo, sft
+from skillbench_methods import experience, grpo, practice, sft
 from skillbench_methods.methods import METHODS
 from skillbench_methods.teachers import CAUSAL, OPENAI
 
@@ -30,9 +30,10 @@ def test_every_target_loads_and_has_defaults():
 
     skillbench_methods.skillbench_register_trainers(register)
     skillbench_methods.skillbench_register_teachers(register)
-    assert list(seen) == ["experience", "sft", "grpo", "causal", "openai"]
+    assert list(seen) == ["experience", "practice", "sft", "grpo", "causal", "openai"]
     tables = {
         "experience": experience.DEFAULTS,
+        "practice": practice.DEFAULTS,
         "sft": sft.DEFAULTS,
         "grpo": grpo.DEFAULTS,
         "causal": CAUSAL,

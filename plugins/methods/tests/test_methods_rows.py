@@ -6,7 +6,8 @@ import statistics
 
 import pytest
 from skillbench_methods.advantages import by_group, grpo, rloo
-from skillbench_methods.grpo import DEFAULTS, reward, training_rows
+from skillbench_methods.credit import reward, training_rows
+from skillbench_methods.grpo import DEFAULTS
 from skillbench_methods.rows import episode_rows, micro_batches
 
 from skillbench.records import Episode, Step, Task

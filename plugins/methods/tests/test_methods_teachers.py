@@ -424,3 +424,15 @@ def test_the_schema_check_says_where():
     assert "not int" in check({"a": 3}, schema)
     assert "not bool" in check({"a": [True]}, schema)
     assert "one of [1, 2]" in check({"a": [], "c": 3}, schema)
+
+
+def test_a_way_of_acting_stays_out_only_where_it_solved_measurably_less():
+    from skillbench_methods.teachers.evidence import Tally
+
+    close = Tally("direct", (), good=[14, 14], bad=[14, 17])
+    assert close.lift == pytest.approx(14 / 28 - 17 / 31)
+    # Shrunk rates 15/30 and 18/33: sqrt(.25/28 + .2479/31).
+    assert close.lift_error == pytest.approx(0.1302, abs=1e-4)
+    assert close.lift + close.lift_error > 0
+    worse = Tally("direct", (), good=[24, 4], bad=[14, 17])
+    assert worse.lift + worse.lift_error < 0

@@ -1,4 +1,4 @@
-"""Policies for skillbench: transformers models, OpenAI-compatible servers, the household model."""
+"""Policies for skillbench: transformers models, OpenAI-compatible servers, embedded models."""
 
 from skillbench.hookspecs import hookimpl
 
@@ -7,16 +7,17 @@ from .options import HF, HOUSEHOLD, OPENAI
 
 @hookimpl
 def skillbench_register_policies(register):
-    """Register `household`, `hf`, `openai`, `scripted`, `expert` and `random`."""
+    """Register `household`, `shopper`, `reader`, `hf`, `openai`, `scripted`, `expert` and `random`."""
     here, needs = "skillbench_policies.", "pip install 'skillbench-policies[{}]'"
-    register(
-        "household",
-        here + "household_policy:HouseholdPolicy",
-        defaults=HOUSEHOLD,
-        trainable=True,
-        takes_model="optional",  # household:DIRECTORY loads another checkpoint
-        requires=needs.format("hf"),
-    )
+    for name in ("household", "shopper", "reader"):
+        register(
+            name,
+            f"{here}household_policy:{name.capitalize()}Policy",
+            defaults=HOUSEHOLD,
+            trainable=True,
+            takes_model="optional",  # household:DIRECTORY loads another checkpoint
+            requires=needs.format("hf"),
+        )
     register(
         "hf",
         here + "hf:HFPolicy",

@@ -7,13 +7,11 @@ reads observations only, so its scores say what is reachable without full knowle
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from skillbench import registry
-from skillbench.errors import UsageError
 from skillbench.records import Request
 
+from .players import player_class
 from .simple import CommandPolicy
 
 
@@ -31,7 +29,7 @@ class ExpertPolicy(CommandPolicy):
         seen = [m["content"] for m in request.messages if m["role"] == "user"]
         player, read = self._players.get(request.episode_id, (None, 0))
         if player is None or read != len(seen) - 1:
-            player = make_player(request)(seen[0])
+            player = player_class(request, "expert_player", self.name)(seen[0])
             for text in seen[:-1]:
                 player.act(text, ())
         self._players[request.episode_id] = (player, len(seen))
@@ -44,22 +42,3 @@ class ExpertPolicy(CommandPolicy):
     def close(self) -> None:
         """Forget them all."""
         self._players.clear()
-
-
-def make_player(request: Request) -> Any:
-    """The player class for a request's task. Raises UsageError where there is none."""
-    if request.task is None:
-        raise UsageError("policy expert needs to know the task; this request does not say it")
-    return _player(request.task.environment)
-
-
-@functools.cache
-def _player(environment: str) -> Any:
-    entry = registry.get().environments[environment]
-    target = getattr(entry.load(), "expert_player", None)
-    if not target:
-        raise UsageError(
-            f"environment {environment!r} has no expert (its class names no expert_player); "
-            "choose another --policy"
-        )
-    return registry.load_target(target, what=f"expert player of {environment!r}")

@@ -1,7 +1,9 @@
-"""Policy `household`: the embedded model of household games, packaged with this plugin.
+"""The embedded models, packaged with this plugin.
 
-It is `hf` on a checkpoint that the distribution carries, in the compact prompt style that it was
-pretrained on. `household:DIRECTORY` loads another checkpoint of the same kind.
+`household` plays games, `shopper` shops, `reader` reads an encyclopedia.
+
+Each is `hf` on a checkpoint that the distribution carries, in the compact prompt style that it was
+pretrained on. `NAME:DIRECTORY` loads another checkpoint of the same kind.
 """
 
 from __future__ import annotations
@@ -15,20 +17,38 @@ from skillbench.errors import DataError
 from .hf import HFPolicy
 from .options import HOUSEHOLD
 
-CHECKPOINT = Path(__file__).parent / "household" / "checkpoint"
+HERE = Path(__file__).parent
 
 
-class HouseholdPolicy(HFPolicy):
-    """The default policy: a few million parameters or fewer, trained on this very machine."""
+class EmbeddedPolicy(HFPolicy):
+    """A model of a few million parameters or fewer, made on a machine like this one."""
 
-    name = "household"
     defaults = HOUSEHOLD
 
     def __init__(self, model: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-        if not model and not (CHECKPOINT / "config.json").is_file():
+        checkpoint = HERE / self.name / "checkpoint"
+        if not model and not (checkpoint / "config.json").is_file():
             raise DataError(
-                f"the packaged household model is missing ({CHECKPOINT}); reinstall "
+                f"the packaged {self.name} model is missing ({checkpoint}); reinstall "
                 "skillbench-policies, or make it: see the policies plugin's README"
             )
-        super().__init__(model or str(CHECKPOINT), config)
+        super().__init__(model or str(checkpoint), config)
         self.label = f"{self.name}:{model}" if model else self.name
+
+
+class HouseholdPolicy(EmbeddedPolicy):
+    """The embedded model of household games (household/README.md)."""
+
+    name = "household"
+
+
+class ShopperPolicy(EmbeddedPolicy):
+    """The embedded model of generated shops (shopper/README.md)."""
+
+    name = "shopper"
+
+
+class ReaderPolicy(EmbeddedPolicy):
+    """The embedded model of the generated encyclopedia (reader/README.md)."""
+
+    name = "reader"

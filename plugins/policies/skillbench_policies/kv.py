@@ -44,7 +44,8 @@ class Block:
         if length <= self.capacity:
             return
         # The odd stride keeps rows from falling on the same cache sets.
-        want = max(length, 2 * self.capacity)
+        # Growing by a quarter, not by doubling: this is most of the memory of a run.
+        want = max(length, self.capacity + self.capacity // 4)
         capacity = (want + GRAIN - 1) // GRAIN * GRAIN + 8
         held = max(self.lengths)
         for store in (self.keys, self.values):

@@ -1,8 +1,12 @@
-"""Policy `scripted`: a rule-based household player that reads the advice in its prompt.
+"""Policy `scripted`: a rule-based player that reads the advice in its prompt and follows it.
 
 It cannot be trained, and it is labelled `scripted` wherever it appears. What each piece of advice
-is worth to it is known by construction (household/player.py), so it calibrates the harness: a good
-bank must beat no bank, filler and shuffled must not, and a harmful bank must fall below.
+is worth to it is known by construction, so it calibrates the harness: a good bank must beat no
+bank, filler and shuffled must not, and a harmful bank must fall below.
+
+An environment offers one by naming it: `scripted_player = "module:attr"` on its class. The target
+is called with an episode's first observation and the lines of the system message; it has
+`observe(text)`, `acted(command)` and `decide(rng) -> (thought, command)`.
 """
 
 from __future__ import annotations
@@ -13,9 +17,7 @@ from typing import Any
 
 from skillbench.records import Completion, Request, Usage
 
-from .household.player import Player
-
-ROOM = "Your task is to:"
+from .players import player_class
 
 
 class ScriptedPolicy:
@@ -28,7 +30,7 @@ class ScriptedPolicy:
     trainable = False
 
     def __init__(self, model: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-        self._players: dict[str, tuple[Player, int]] = {}
+        self._players: dict[str, tuple[Any, int]] = {}
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer with a thought and a command; the draw depends on the request's seed alone."""
@@ -50,15 +52,15 @@ class ScriptedPolicy:
         usage = Usage(input_tokens=words, output_tokens=len(text.split()), calls=1)
         return Completion(text, usage, model="scripted")
 
-    @staticmethod
-    def _begin(request: Request) -> tuple[Player, int]:
+    def _begin(self, request: Request) -> tuple[Any, int]:
+        make = player_class(request, "scripted_player", self.name)
         advice: list[str] = []
         for number, message in enumerate(request.messages):
             if message["role"] == "system":
                 advice = [line.removeprefix("- ") for line in message["content"].splitlines()]
             elif message["role"] == "user":
-                return Player(message["content"], advice), number + 1
-        return Player("", advice), len(request.messages)
+                return make(message["content"], advice), number + 1
+        return make("", advice), len(request.messages)
 
     def release(self, episode_id: str) -> None:
         """Forget an episode's player."""

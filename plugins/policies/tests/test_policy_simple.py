@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 
 import pytest
 import skillbench_policies
-from skillbench_policies import expert, household_policy, options
+from skillbench_policies import expert, household_policy, options, players, scripted
 from skillbench_policies.random_policy import RandomPolicy
 
 from skillbench import registry
@@ -42,16 +43,37 @@ def test_random_is_uniform_and_seeded():
 
 
 @pytest.mark.parametrize("admissible", [None, ()])
-def test_random_needs_commands(admissible):
+def test_random_needs_commands(admissible, environments):
     with pytest.raises(UsageError, match="lists none"):
-        ask(RandomPolicy(None, {}), request(admissible=admissible))
+        ask(RandomPolicy(None, {}), request(admissible=admissible, environment="plain"))
+
+
+def test_random_plays_what_the_environment_makes_up(environments):
+    policy = RandomPolicy(None, {})
+    drawn = [ask(policy, request(seed, None)) for seed in range(20)]
+    assert drawn == [ask(policy, request(seed, None)) for seed in range(20)]
+    assert set(drawn) == {"<action>first 0</action>", "<action>first 1</action>"}
+    assert ask(policy, request()).removeprefix("<action>").partition("<")[0] in COMMANDS
+
+
+def guess(observation, rng):
+    return f"{observation} {rng.randrange(2)}"
 
 
 class Player:
     """Says what it has seen so far."""
 
-    def __init__(self, first):
-        self.seen = [first]
+    def __init__(self, first, advice=()):
+        self.seen, self.advice = [first], list(advice)
+
+    def observe(self, text):
+        self.seen.append(text)
+
+    def acted(self, command):
+        self.seen.append(command)
+
+    def decide(self, rng):
+        return " ".join(self.advice), "+".join(self.seen)
 
     def act(self, observation, admissible):
         self.seen.append(observation)
@@ -61,7 +83,8 @@ class Player:
 @pytest.fixture
 def environments(monkeypatch):
     class WithExpert:
-        expert_player = f"{__name__}:Player"
+        expert_player = scripted_player = f"{__name__}:Player"
+        random_player = f"{__name__}:guess"
 
     class Without:
         pass
@@ -74,12 +97,13 @@ def environments(monkeypatch):
         "toy_module:WithExpert": WithExpert,
         "toy_module:Without": Without,
         WithExpert.expert_player: Player,
+        WithExpert.random_player: guess,
     }
     monkeypatch.setattr(registry, "get", lambda: made)
     monkeypatch.setattr(registry, "load_target", lambda target, **_: classes[target])
-    expert._player.cache_clear()
+    players._load.cache_clear()
     yield
-    expert._player.cache_clear()
+    players._load.cache_clear()
 
 
 def test_expert_plays_from_observations(environments):
@@ -93,8 +117,18 @@ def test_expert_plays_from_observations(environments):
 
 
 def test_expert_of_an_environment_without_one(environments):
-    with pytest.raises(UsageError, match="'plain' has no expert"):
+    with pytest.raises(UsageError, match="'plain' has no player for policy expert"):
         ask(expert.ExpertPolicy(None, {}), request(environment="plain"))
+
+
+def test_scripted_is_the_environments_player_and_reads_the_advice(environments):
+    policy = scripted.ScriptedPolicy(None, {})
+    heard = request(turns=("a", "b"))
+    system = {"role": "system", "content": "- look up\n- look down"}
+    heard = dataclasses.replace(heard, messages=(system, *heard.messages[1:]))
+    assert ask(policy, heard) == "<think>look up look down</think><action>a+x+b</action>"
+    with pytest.raises(UsageError, match="'plain' has no player for policy scripted"):
+        ask(policy, request(environment="plain", episode="f"))
 
 
 def test_registration_names_every_option():
@@ -102,18 +136,19 @@ def test_registration_names_every_option():
     skillbench_policies.skillbench_register_policies(
         lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
     )
-    assert set(seen) == {"household", "hf", "openai", "scripted", "expert", "random"}
+    assert set(seen) == {"household", "reader", "hf", "openai", "scripted", "expert", "random"}
     assert seen["household"]["defaults"]["style"] == "compact"
     assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
     assert not seen["openai"].get("trainable") and not seen["scripted"].get("trainable")
-    for name in ("household", "hf", "openai", "expert", "random", "scripted"):
+    for name in ("household", "reader", "hf", "openai", "expert", "random", "scripted"):
         registry.load_target(seen[name]["target"])
 
 
-def test_missing_household_checkpoint(monkeypatch, tmp_path):
-    monkeypatch.setattr(household_policy, "CHECKPOINT", tmp_path / "none")
-    with pytest.raises(DataError, match="README"):
-        household_policy.HouseholdPolicy(None, {})
+@pytest.mark.parametrize("name", ["Household", "Reader"])
+def test_missing_checkpoint(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(household_policy, "HERE", tmp_path)
+    with pytest.raises(DataError, match=f"packaged {name.lower()} model .* README"):
+        getattr(household_policy, f"{name}Policy")(None, {})
 
 
 def test_household_is_hf_in_the_compact_style(tmp_path):

@@ -8,8 +8,8 @@ It reads episodes through the environment's vocabulary (`Environment.causal()`),
 - optional `RANKED = {key: (slot, ...)}`: the slots for the best, second best, ... value.
 
 An entry needs `min_support` distinct train tasks that speak for it: solved ones that acted so
-and failed ones that did not. Where both ways were seen, acting so must have solved no less
-(`min_lift`).
+and failed ones that did not. Where both ways were seen, acting so must not have solved measurably
+less: by `min_lift`, give or take one standard error.
 Where there is no vocabulary, what solved episodes have in common is their backward causal chain
 (chain.py), and the entry of a task type is that plan. `form="trajectories"` makes entries of whole
 solved episodes without instance numbers: the "raw trajectories instead of skills" ablation of
@@ -30,7 +30,7 @@ from typing import Any
 from skillbench.errors import ConfigError, suggest
 from skillbench.records import Episode, Skill
 
-from . import CAUSAL
+from . import CAUSAL, causal_notes
 from .chain import Plain, abstract, common_plan
 from .evidence import Sightings, Tally, gather
 
@@ -127,12 +127,24 @@ class Causal:
         new.sort(key=lambda pair: (pair[0], pair[1].principle))
         return _distinct([s for _, s in new])[:max_new], refined
 
+    def note(
+        self,
+        purpose: str,
+        episodes: Sequence[Episode],
+        skills: Sequence[Skill] = (),
+        *,
+        limit: int = 0,
+        step: int = 0,
+    ) -> list[Skill]:
+        """Reflections, procedures, items, principles, rules, a file: see causal_notes.py."""
+        return causal_notes.write(self, purpose, episodes, skills, limit=limit, step=step)
+
     # ------------------------------------------------------------------ entries from evidence
 
     def _holds(self, tally: Tally) -> bool:
         lift = tally.lift
         return tally.support >= int(self.config["min_support"]) and (
-            lift is None or lift >= float(self.config["min_lift"])
+            lift is None or lift + tally.lift_error >= float(self.config["min_lift"])
         )
 
     def _acting(self, tally: Tally, step: int) -> list[Skill]:

@@ -9,6 +9,7 @@ names the slots that the best, the second best, ... value fill; facts use the fi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,15 @@ class Tally:
         if not with_n or not without_n:
             return None
         return self.good[1] / with_n - self.bad[1] / without_n
+
+    @property
+    def lift_error(self) -> float:
+        """Standard error of the lift; rates are shrunk: 0 of 3 does not pass for certain."""
+        total = 0.0
+        for lost, won in (self.good, self.bad):
+            rate = (won + 1) / (lost + won + 2)
+            total += rate * (1 - rate) / max(1, lost + won)
+        return math.sqrt(total)
 
 
 @dataclass

@@ -14,21 +14,17 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from string import Template
 from typing import Any
 
 from skillbench.errors import TeacherError, UsageError
 from skillbench.records import Episode, Skill, Usage
 from skillbench.untrusted import one_line
 
-from . import OPENAI
+from . import OPENAI, llm_notes
 from .causal import Causal
 from .excerpts import render, spread
+from .prompting import fill, text
 from .schema import check
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 
 class OpenAI:
@@ -83,10 +79,10 @@ class OpenAI:
         tasks = tuple(sorted({e.task.id for e in shown}))
         types = sorted({e.task.task_type for e in failures})
         known = {s.id: s for s in skills}
-        prompt = _fill(
+        prompt = fill(
             "refine.md",
             skills="\n".join(f"[{s.id}] {s.title}: {s.principle}" for s in skills) or "(none)",
-            episodes=self._render(shown),
+            episodes=self.render(shown),
             count=str(max_new),
             task_types=", ".join(types),
         )
@@ -100,9 +96,9 @@ class OpenAI:
                     return f"there is no kind of task called {item['task_type']!r}"
             return None
 
-        answer = self._ask("evolve", prompt, "refine.schema.json", extra)
+        answer = self.ask("evolve", prompt, "refine.schema.json", extra)
         new = [
-            self._skill(
+            self.skill(
                 item,
                 "task_type" if item["task_type"] else "general",
                 item["task_type"],
@@ -115,8 +111,20 @@ class OpenAI:
         for item in answer["refined"]:
             old = known[item["replaces"]]
             sources = tuple(sorted({*old.source_tasks, *tasks}))
-            refined.append(self._skill(item, old.kind, old.task_type, sources, step, old.id))
+            refined.append(self.skill(item, old.kind, old.task_type, sources, step, old.id))
         return new, [s for s in refined if s.id != s.parent]
+
+    def note(
+        self,
+        purpose: str,
+        episodes: Sequence[Episode],
+        skills: Sequence[Skill] = (),
+        *,
+        limit: int = 0,
+        step: int = 0,
+    ) -> list[Skill]:
+        """Reflections, procedures, items, principles, rules, a file: see llm_notes.py."""
+        return llm_notes.write(self, purpose, episodes, skills, limit=limit, step=step)
 
     # ------------------------------------------------------------------ asking
 
@@ -130,20 +138,18 @@ class OpenAI:
         task_type: str | None = None,
     ) -> list[Skill]:
         shown = spread(episodes, int(self.config["examples"]))
-        prompt = _fill(
+        prompt = fill(
             f"{kind}.md",
-            episodes=self._render(shown),
+            episodes=self.render(shown),
             count=str(count),
             task_type=task_type or "",
         )
-        answer = self._ask("distill", prompt, "skills.schema.json")
+        answer = self.ask("distill", prompt, "skills.schema.json")
         tasks = tuple(sorted({e.task.id for e in shown}))
         name = "mistake" if kind == "mistakes" else kind
-        return [
-            self._skill(item, name, task_type, tasks, step) for item in answer["skills"][:count]
-        ]
+        return [self.skill(item, name, task_type, tasks, step) for item in answer["skills"][:count]]
 
-    def _skill(
+    def skill(
         self,
         item: Mapping[str, str],
         kind: str,
@@ -152,6 +158,7 @@ class OpenAI:
         step: int,
         parent: str | None = None,
     ) -> Skill:
+        """A skill from an item of an answer."""
         return Skill(
             title=one_line(item["title"]),
             principle=one_line(item["principle"]),
@@ -164,25 +171,25 @@ class OpenAI:
             author=self.author,
         )
 
-    def _ask(
+    def ask(
         self, phase: str, prompt: str, schema: str, extra: Callable[[Any], str | None] | None = None
     ) -> Any:
         """Ask until the answer fits the schema; TeacherError after `attempts` answers."""
         messages = [
-            {"role": "system", "content": _text("system.md")},
+            {"role": "system", "content": text("system.md")},
             {"role": "user", "content": prompt},
         ]
         fault = ""
         for _ in range(max(1, int(self.config["attempts"]))):
-            text = self._complete(phase, messages)
-            answer, fault = _read(text, json.loads(_text(schema)))
+            reply = self._complete(phase, messages)
+            answer, fault = _read(reply, json.loads(text(schema)))
             if not fault and extra is not None:
                 fault = extra(answer) or ""
             if not fault:
                 return answer
             messages += [
-                {"role": "assistant", "content": text or "(nothing)"},
-                {"role": "user", "content": _fill("retry.md", fault=fault)},
+                {"role": "assistant", "content": reply or "(nothing)"},
+                {"role": "user", "content": fill("retry.md", fault=fault)},
             ]
         raise TeacherError(
             f"teacher {self.author} gave {self.config['attempts']} answers that cannot be used; of "
@@ -260,7 +267,8 @@ class OpenAI:
             )
         return self._client
 
-    def _render(self, episodes: Sequence[Episode]) -> str:
+    def render(self, episodes: Sequence[Episode]) -> str:
+        """Episodes as a prompt shows them."""
         return "\n\n".join(
             render(e, i + 1, int(self.config["steps"])) for i, e in enumerate(episodes)
         )
@@ -277,15 +285,6 @@ def _read(text: str, schema: Mapping[str, Any]) -> tuple[Any, str]:
     except (ValueError, RecursionError) as error:  # numbers without end, brackets without end
         return None, f"it is not valid JSON ({error})"
     return value, check(value, schema) or ""
-
-
-def _fill(name: str, **values: str) -> str:
-    return Template(_text(name)).substitute(values)
-
-
-@cache
-def _text(name: str) -> str:
-    return (PROMPTS / name).read_text(encoding="utf-8").strip()
 
 
 def _without_key(text: str) -> str:

@@ -9,28 +9,19 @@ instead of the player's, without being taught, so that the model learns to go on
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from skillbench_alfworld.engine import BANNER, World
 from skillbench_alfworld.game import Game
 from skillbench_alfworld.generator import generate
 from skillbench_alfworld.phrases import FILLER, PHRASES, Phrase
 
+from ..pretraining.worlds import Demo
 from .player import Player
 
 GENERAL = ("order", "open", "direct")
 PROCEDURES = ("clean", "heat", "cool", "light", "two")
 MAX_STEPS = 30
 SLIP = 0.04
-
-
-@dataclass(frozen=True)
-class Demo:
-    """One episode: system text, (observation, response, taught) turns, and whether it was won."""
-
-    system: str
-    turns: tuple[tuple[str, str, bool], ...]
-    won: bool
 
 
 def compact(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Make the embedded model from nothing: `python -m skillbench_policies.household.pretrain`.
+"""Make an embedded model from nothing: `python -m skillbench_policies.pretraining WORLD --out DIR`.
+
+WORLD is a module (worlds.py says what it holds), or the name of one of this package:
+`household` is skillbench_policies.household.world.
 
 Seeded and resumable: batch number k is a pure function of k, the schedule a pure function of the
 tokens seen, and a checkpoint (weights and optimizer as safetensors, progress as JSON) is written
@@ -19,11 +22,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+from .worlds import World, encode, load_world
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HERE = Path(__file__).parent
 WINDOW_SHARE = 0.2  # of all tokens, first: single decisions and short episodes, in small batches
 SHORT_LENGTH = 320
 POOL = 128  # demonstrations drawn at once and cut into length-sorted batches
@@ -51,19 +56,17 @@ def model_config(vocab_size: int, size: str):
     )
 
 
-def initialise(model, tokenizer, seed: int) -> None:
+def initialise(model, tokenizer, kin: Mapping[str, str], seed: int) -> None:
     """Start from attention that already looks somewhere useful; nothing of the task is put in.
 
     Two heads of the first layer look one and two tokens back (what a short convolution does in
     other architectures), the others at tokens like their own, near or far: keys equal queries, in
     the slow dimensions of the rotary embedding. A listed or reached name starts beside its plain
-    name (tokenizer.kin). After Trockman and Kolter, "Mimetic Initialization of Self-Attention
+    name (`kin`). After Trockman and Kolter, "Mimetic Initialization of Self-Attention
     Layers" (arXiv:2305.09828). From the usual start, comparing the wanted name with a list had not
     appeared after five million tokens.
     """
     import torch
-
-    from . import tokenizer as tok
 
     config = model.config
     width, heads = config.hidden_size, config.num_attention_heads
@@ -91,45 +94,36 @@ def initialise(model, tokenizer, seed: int) -> None:
                 query.weight[rows] = weight
                 key.weight[rows] = weight
         table = model.get_input_embeddings().weight
-        shift = {m: torch.randn(table.shape[1], generator=generator) * 0.05 for m in (" a", " at")}
-        for piece, name in tok.kin().items():
+        marks = sorted({piece.removesuffix(name) for piece, name in kin.items()})
+        shift = {m: torch.randn(table.shape[1], generator=generator) * 0.05 for m in marks}
+        for piece, name in kin.items():
             here, plain = tokenizer.convert_tokens_to_ids([piece, name])
-            table[here] = table[plain] + shift[piece.rpartition(" ")[0]]
+            table[here] = table[plain] + shift[piece.removesuffix(name)]
 
 
-def encode(tokenizer, demo) -> tuple[list[int], list[bool]]:
-    """Token ids of a demonstration and which of them are taught."""
-    ids: list[int] = []
-    taught: list[bool] = []
-
-    def add(text: str, teach: bool) -> None:
-        new = tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids.extend(new)
-        taught.extend([teach] * len(new))
-
-    if demo.system:
-        add(f"<|system|>{demo.system}<|end|>", False)
-    for observation, response, teach in demo.turns:
-        add(f"<|user|>{observation}<|end|><|assistant|>", False)
-        add(f"{response}<|end|>", teach)
-    return ids, taught
-
-
-def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int, rank=0, world=1):
+def pools(
+    world: World,
+    tokenizer,
+    start: int,
+    total: int,
+    batch_tokens: int,
+    seen: int,
+    rank=0,
+    ranks=1,
+    windows=WINDOW_SHARE,
+):
     """Yield (batch, tokens of all ranks, where a pool ends) for ever, from demonstration `start`.
 
     Every rank draws the same pool and takes its share of the batches, so that all agree on the
     schedule without a word.
     """
-    from .demos import demo, window
-
     index = start
     while True:
-        first = seen < WINDOW_SHARE * total
+        first = seen < windows * total
         limit = batch_tokens // 2 if first else batch_tokens
         drawn: list[tuple[list[int], list[bool]]] = []
         while len(drawn) < POOL:
-            item = encode(tokenizer, window(index) if first and index % 4 else demo(index))
+            item = encode(tokenizer, (world.window if first and index % 4 else world.demo)(index))
             index += 1
             if not first or len(item[0]) <= SHORT_LENGTH:
                 drawn.append(item)
@@ -147,21 +141,21 @@ def pools(tokenizer, start: int, total: int, batch_tokens: int, seen: int, rank=
         order = sorted(
             range(len(batches)), key=lambda i: hashlib.md5(f"{index} {i}".encode()).digest()
         )
-        turns = [order[i : i + world] for i in range(0, len(order) - world + 1, world)]
+        turns = [order[i : i + ranks] for i in range(0, len(order) - ranks + 1, ranks)]
         for number, turn in enumerate(turns):
             tokens = sum(len(ids) for i in turn for ids, _ in batches[i])
             seen += tokens
             yield batches[turn[rank]], tokens, (index if number == len(turns) - 1 else None)
 
 
-def average_gradients(model, world: int) -> None:
+def average_gradients(model, ranks: int) -> None:
     """Average over ranks, in one message."""
     import torch
 
     parameters = [p for p in model.parameters() if p.grad is not None]
     flat = torch.cat([p.grad.reshape(-1) for p in parameters])
     torch.distributed.all_reduce(flat)
-    flat /= world
+    flat /= ranks
     start = 0
     for p in parameters:
         p.grad.copy_(flat[start : start + p.numel()].view_as(p))
@@ -202,20 +196,19 @@ def learning_rate(seen: int, total: int, peak: float) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def data_digest() -> str:
+def data_digest(world: World) -> str:
     """Digest of the code that decides the training data."""
-    import skillbench_alfworld
-
-    alfworld = Path(skillbench_alfworld.__file__).parent
-    files = [HERE / n for n in ("demos.py", "player.py", "tokenizer.py")]
-    files += [alfworld / n for n in ("generator.py", "layouts.py", "phrases.py", "engine.py")]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in world.sources())).hexdigest()[:16]
 
 
 def _commit() -> str:
     try:
         return subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -255,11 +248,16 @@ def load_optimizer(directory: Path, optimizer, parameters) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("world", help="a module, or a name such as household")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--init", type=Path, help="begin with these weights, not from nothing")
     parser.add_argument("--size", default="small")
     parser.add_argument("--tokens", type=float, default=40e6)
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument(
+        "--windows", type=float, default=WINDOW_SHARE, help="share of tokens in single decisions"
+    )
     parser.add_argument("--read", type=float, default=0.3, help="weight of the game's texts, early")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -269,23 +267,24 @@ def main(argv: list[str] | None = None) -> int:
     import torch
     from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
-    from . import tokenizer as tok
-
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if world > 1:  # under torchrun
+    world = load_world(args.world)
+    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if ranks > 1:  # under torchrun
         torch.distributed.init_process_group("gloo")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    tokenizer = tok.build()
+    tokenizer = world.tokenizer()
     args.out.mkdir(parents=True, exist_ok=True)
     last = args.out / "last"
     progress = {"seen": 0, "index": args.seed * 10_000_000, "steps": 0, "spent_s": 0.0}
     if last.exists():
         model = AutoModelForCausalLM.from_pretrained(last, dtype=torch.float32)
         progress = json.loads((last / "progress.json").read_text())
+    elif args.init:
+        model = AutoModelForCausalLM.from_pretrained(args.init, dtype=torch.float32)
     else:
         model = Qwen2ForCausalLM(model_config(len(tokenizer), args.size))
-        initialise(model, tokenizer, args.seed)
+        initialise(model, tokenizer, world.kin(), args.seed)
     model.train()
     decay = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
@@ -299,16 +298,24 @@ def main(argv: list[str] | None = None) -> int:
     started = saved = time.time()
     mean, log = None, (args.out / "log.jsonl").open("a")
     for batch, tokens, boundary in pools(
-        tokenizer, progress["index"], total, args.batch_tokens, progress["seen"], rank, world
+        world,
+        tokenizer,
+        progress["index"],
+        total,
+        args.batch_tokens,
+        progress["seen"],
+        rank,
+        ranks,
+        args.windows,
     ):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress["seen"], total, args.lr)
-        first = progress["seen"] < WINDOW_SHARE * total
+        first = progress["seen"] < args.windows * total
         loss, count = loss_of(model, batch, args.read if first else 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if world > 1:
-            average_gradients(model, world)
+        if ranks > 1:
+            average_gradients(model, ranks)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress["seen"] += tokens
@@ -337,10 +344,11 @@ def main(argv: list[str] | None = None) -> int:
     model.save_pretrained(final)
     tokenizer.save_pretrained(final)
     provenance = {
-        "command": "python -m skillbench_policies.household.pretrain " + " ".join(sys.argv[1:]),
+        "command": "python -m skillbench_policies.pretraining " + " ".join(sys.argv[1:]),
         "commit": _commit(),
-        "data_digest": data_digest(),
-        "data": "scripted player on generated train games; no other source",
+        "data_digest": data_digest(world),
+        "data": world.DATA,
+        "init": str(args.init) if args.init else "nothing",
         "tokens": progress["seen"],
         "steps": progress["steps"],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -350,7 +358,3 @@ def main(argv: list[str] | None = None) -> int:
     }
     (final / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The embedded model that reads the generated encyclopedia."""

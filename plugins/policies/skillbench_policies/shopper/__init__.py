@@ -1,0 +1,1 @@
+"""The embedded model of the generated shops: see README.md."""
