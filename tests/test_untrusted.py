@@ -56,6 +56,12 @@ def hostile_policy(toy: Any, texts: list[str]) -> Any:
     return one
 
 
+def injected(page: str) -> list[str]:
+    """Scripts of a page that came from a transcript: the hostile ones set the title."""
+    scripts = re.findall(r"<script\b[^>]*>(.*?)</script>", page, re.DOTALL | re.IGNORECASE)
+    return [text for text in scripts if "document.title" in text]
+
+
 def hash_of(*parts: object) -> int:
     from skillbench.rollout import seed_of
 
@@ -79,7 +85,7 @@ def test_a_run_of_hostile_transcripts_stays_readable(
     assert outside == before == []
     assert not (Path.cwd() / "owned").exists()
     page = (place / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in page.lower().replace("&lt;script", "")
+    assert injected(page) == []
     from skillbench.commands.show import run as show
 
     class Arguments:
@@ -107,7 +113,8 @@ def test_hostile_texts_in_every_field_run_no_script_in_a_browser(
     assert "<html" in done.stdout
     title = re.search("<title>(.*?)</title>", done.stdout)
     assert title and "owned" not in title[1]
-    assert not re.search(r"<(script|img|iframe)\b|<[a-z][^>]*\son\w+\s*=", done.stdout)
+    assert not re.search(r"<(img|iframe)\b|<[a-z][^>]*\son\w+\s*=", done.stdout)
+    assert injected(done.stdout) == []
 
 
 def test_replies_of_a_hostile_teacher_pass_the_schema_or_are_refused(monkeypatch: Any) -> None:
