@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import environments
 from .sharing import Shared, baseline_key, stage_key
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ def estimate(suite: Suite, shared: Shared, registry: Any = None) -> Estimate:
         split, tasks = config["run"]["split"], config["run"]["tasks"]
         place = (json.dumps(config["env"], sort_keys=True), split, str(tasks))
         if place not in panels:
-            table = {k: v for k, v in config["env"].items() if k != "name"}
-            environment = registry.environments[config["env"]["name"]].load()(**table)
-            if hasattr(environment, "scored_split"):
-                environment.scored_split(split)
+            environment = environments.factory(config, registry)()
             size = len(panel.load(environment, split, tasks).tasks)
             panels[place] = size, int(environment.max_steps)
         size, steps = panels[place]

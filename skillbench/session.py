@@ -8,16 +8,15 @@ reach the baseline or the next seed.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import environments
 from .agent import Agent
 from .config import NONE_MEMORY
 from .errors import PluginError
-from .isolation import IsolatedEnvironment, split
 from .ledger import Ledger
 from .panel import Panel
 from .protocols import Method
@@ -99,25 +98,10 @@ class Session:
         return f"{table['name']}:{table['model']}" if table.get("model") else table["name"]
 
     def make_environment(self) -> Any:
-        """A fresh instance; one per live episode.
-
-        An environment whose train split depends on what is scored may have `scored_split`.
-        """
+        """A fresh instance; one per live episode."""
         if self._factory is None:
-            table, isolation = split({k: v for k, v in self.config["env"].items() if k != "name"})
-            entry = self.registry.environments[self.config["env"]["name"]]
-            self._split = self.config["run"]["split"]
-            if isolation["isolate"]:
-                self._factory = functools.partial(
-                    IsolatedEnvironment, entry.target, table, isolation
-                )
-                self._table = {}
-            else:
-                self._factory, self._table = entry.load(), table
-        made = self._factory(**self._table)
-        if hasattr(made, "scored_split"):
-            made.scored_split(self._split)
-        return made
+            self._factory = environments.factory(self.config, self.registry)
+        return self._factory()
 
     def make_memory(self, seed: int, stage: str | None = None) -> Any:
         """A fresh memory, its embedding calls booked on the ledger."""

@@ -162,14 +162,13 @@ def _plan(config: Config, as_json: bool) -> None:
 
 def _power(config: Config, learned: bool) -> str:
     """What difference the planned seeds can find; needs the panel, so it may not be known here."""
-    from .. import panel
+    from .. import environments, panel
     from ..power import Plan
     from ..registry import get
 
-    table = {key: value for key, value in config["env"].items() if key != "name"}
     run = config["run"]
     try:
-        environment = get().environments[config["env"]["name"]].load()(**table)
+        environment = environments.factory(config, get())()
         tasks = len(panel.load(environment, run["split"], run["tasks"]).tasks)
     except SkillbenchError as error:
         return f"not known here: {str(error).splitlines()[0]}"
