@@ -370,5 +370,5 @@ def test_a_soak_grows_neither_memory_nor_handles(toy: Any) -> None:
     memory, files = resident(), handles()
     for _ in range(16):
         round()
-    assert handles() == files
+    assert handles() <= files
     assert resident() <= memory * 1.05
