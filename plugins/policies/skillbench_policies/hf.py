@@ -29,6 +29,7 @@ from . import kv
 from .chat import ChatFormat
 from .constrained import Constraints
 from .engine import Engine, Job
+from .heap import give_back_large_blocks
 from .options import HF
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class HFPolicy:
     defaults: Mapping[str, Any] = HF
 
     def __init__(self, model: str | None, config: Mapping[str, Any] | None = None) -> None:
+        give_back_large_blocks()
         if not model:
             raise UsageError(f"policy {self.name} needs a model: --policy {self.name}:NAME_OR_PATH")
         self.config = {**self.defaults, **(config or {})}
