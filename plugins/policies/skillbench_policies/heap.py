@@ -1,8 +1,8 @@
 """Have the C library give large blocks back to the system when they are freed.
 
 glibc raises the size above which it maps blocks on their own each time one is freed, up to 32 MiB.
-The KV cache grows and shrinks in blocks of a few MiB; kept in the heap, they leave holes that nobody
-fits in: a quick run held 5.5 GB at its peak with them there, and 3.4 GB without.
+The KV cache grows and shrinks in blocks of a few MiB; kept in the heap, they leave holes that
+nobody fits in: the first stages of a quick run held 5.5 GB at their peak, and 3.4 GB without.
 """
 
 from __future__ import annotations
