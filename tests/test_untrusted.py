@@ -86,12 +86,9 @@ def test_a_run_of_hostile_transcripts_stays_readable(
     assert not (Path.cwd() / "owned").exists()
     page = (place / "report.html").read_text(encoding="utf-8")
     assert injected(page) == []
-    from skillbench.commands.show import run as show
+    from skillbench.cli import main
 
-    class Arguments:
-        run, json = str(place), False
-
-    show(Arguments())  # type: ignore[arg-type]
+    assert main(["show", str(place)]) == 0
 
 
 def test_hostile_texts_in_every_field_run_no_script_in_a_browser(
