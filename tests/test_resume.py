@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from skillbench.result import comparable
 
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import toy
+from skillbench.runner import execute
+if kill := int(sys.argv[4]):
+    toy.die_at(kill)
+execute(toy.config(seeds=2), registry=toy.registry(), **{sys.argv[3]: Path(sys.argv[2])})
+"""
 
-def _child(out: Path, resume: bool, kill: int) -> None:
-    import toy
 
-    from skillbench.runner import execute
+def run(out: Path, *, resume: bool = False, kill: int = 0) -> int:
+    """Run in an interpreter of its own; return its exit code (negative: the signal that ended it).
 
-    if kill:
-        toy.die_at(kill)
-    execute(toy.config(seeds=2), registry=toy.registry(), **{"resume" if resume else "out": out})
-
-
-def run(out: Path, *, resume: bool = False, kill: int = 0) -> int | None:
-    """Run in a process of its own; return its exit code (negative: the signal that ended it)."""
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(out, resume, kill))
-    process.start()
-    process.join()
-    return process.exitcode
+    Not in a fork of this process: after other tests it has threads, and their locks would stay shut.
+    """
+    place = ["resume" if resume else "out", str(kill)]
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(out), *place]
+    return subprocess.run(command, check=False, timeout=300).returncode
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
