@@ -124,8 +124,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _heed_sigterm() -> None:
     """Let a scheduler's SIGTERM end a run as Ctrl-C does: closed files, a hint, exit code 130."""
+
+    def end(number: int, frame: object) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            # A shell script starts its background jobs so: deaf to Ctrl-C, but not to this.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.raise_signal(signal.SIGINT)
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, end)
 
 
 def _dispatch(words: list[str]) -> int:

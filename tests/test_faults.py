@@ -322,9 +322,16 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "interrupts"),
+    [
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGINT, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_IGN),  # a background job of a script
+    ],
+)
 def test_a_signal_ends_a_run_with_130_and_it_goes_on(
-    toy: Any, execute: Any, tmp_path: Path, number: int
+    toy: Any, execute: Any, tmp_path: Path, number: int, interrupts: signal.Handlers
 ) -> None:
     here, place = str(Path(__file__).parent), tmp_path / "run"
     sets = [f"--set={x}" for x in ("score.chunk=7", "score.bootstrap=200")]
@@ -332,6 +339,7 @@ def test_a_signal_ends_a_run_with_130_and_it_goes_on(
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, here, *words, "--out", str(place)],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )  # fmt: skip
     episodes = place / "episodes.jsonl"
     while process.poll() is None and not (episodes.exists() and episodes.stat().st_size):
