@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-import skillbench_policies  # noqa: E402
-from skillbench_policies.household_policy import HERE  # noqa: E402
-from skillbench_policies.pretraining.gates import measure  # noqa: E402
-from skillbench_policies.pretraining.train import data_digest  # noqa: E402
-from skillbench_policies.pretraining.worlds import load_world  # noqa: E402
+import skillbench_policies
+from skillbench_policies.household_policy import HERE
+from skillbench_policies.pretraining.gates import measure
+from skillbench_policies.pretraining.train import data_digest
+from skillbench_policies.pretraining.worlds import load_world
 
 WORLDS = ("household", "shopper", "reader")
 
