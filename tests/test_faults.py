@@ -367,7 +367,7 @@ def resident() -> int:
 
 
 def test_a_soak_grows_neither_memory_nor_handles(toy: Any) -> None:
-    """2,000 episodes in 20 calls of the loop; `bench/soak.py` does 20,000 in a whole run."""
+    """2,000 episodes in 20 calls of the loop; `bench/harness.py soak` does 20,000 in whole runs."""
     from test_rollout import run
 
     def round() -> None:

@@ -49,12 +49,14 @@ def _episode(directory: Path, task: str) -> int:
     """Every attempt at a task, as it was."""
     from ..store import read_lines
 
-    lines = list(read_lines(directory / "episodes.jsonl"))
-    found = [line for line in lines if line["task"]["id"] == task]
+    found, known = [], set()
+    for line in read_lines(directory / "episodes.jsonl"):
+        known.add(line["task"]["id"])
+        if line["task"]["id"] == task:
+            found.append(line)
     if not found:
-        known = sorted({line["task"]["id"] for line in lines})
         raise UsageError(
-            f"the run has no task {task!r}{suggest(task, known)} its page lists them all"
+            f"the run has no task {task!r}{suggest(task, sorted(known))} its page lists them all"
         )
     for line in found:
         sys.stdout.write(f"== {line['arm']}, seed {line['seed']}: {line['outcome']}\n")
