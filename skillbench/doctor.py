@@ -30,6 +30,7 @@ LEAST_DISK_GB = 2.0
 LEAST_MEMORY_GB = 4.0
 OFFICIAL = "https://api.openai.com/v1"
 REACH_S = 5.0
+INSTALL = "make install, or pip install -e plugins/NAME, in a clone of skillbench"
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,16 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
             "plugin",
             "missing",
             "no plugin is installed: nothing can be run",
-            "make install, or pip install -e plugins/NAME",
+            INSTALL,
             needed=True,
         )
+        return
+    tables = {"environment": registry.environments, "policy": registry.policies}
+    tables |= {"memory": registry.memories, "method": registry.methods}
+    for kind, table in tables.items():
+        if not table:
+            text = f"no {kind} is installed, and every run needs one"
+            yield Finding("plugin", "missing", text, INSTALL, needed=True)
 
 
 def _packages(registry: Registry) -> Iterator[Finding]:
