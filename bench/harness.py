@@ -52,7 +52,7 @@ class Clock:
         return f"{self.wall:.2f} s wall, {self.cpu:.2f} s CPU"
 
 
-def run(place: Path, chunk: int, tasks: int, *sets: str) -> dict[str, Any]:
+def run(place: Path, chunk: int, tasks: int, *sets: str, split: str = "unseen") -> dict[str, Any]:
     """One run of the zero-cost policy `random` on generated games, scored and reported."""
     from skillbench.config import resolve
     from skillbench.runner import execute
@@ -61,7 +61,7 @@ def run(place: Path, chunk: int, tasks: int, *sets: str) -> dict[str, Any]:
         method="base",
         environment="alfworld",
         policy="random",
-        split="unseen",
+        split=split,
         sets=(
             f"run.tasks={tasks}", f"score.chunk={chunk}", "score.baseline=false",
             "score.bootstrap=100", "env.unseen_games=200", *sets,
@@ -113,6 +113,17 @@ def loop(episodes: int) -> Iterator[Row]:
             f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, "
             f"{n / clock.wall:,.0f} episodes/s ({clock})",
         )
+    for task in factory().tasks("train"):
+        factory().game(task.id)
+    with tempfile.TemporaryDirectory() as folder:
+        with Clock() as clock:
+            scores = run(Path(folder) / "run", 1000, 1000, split="train")["scores"]
+        steps = round(scores["steps"]["mean"] * scores["steps"]["n"])
+    yield (
+        f"whole run, 1,000 at once (1,000 episodes, {steps:,} steps)",
+        f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, from resolving "
+        f"the configuration to report.html ({clock})",
+    )
 
 
 def startup(episodes: int) -> Iterator[Row]:
