@@ -8,6 +8,7 @@ on them can go stale.
 from __future__ import annotations
 
 import argparse
+import html
 import inspect
 import re
 import sys
@@ -44,7 +45,7 @@ def _commands() -> Iterator[str]:
         for action in parser._actions:
             if isinstance(action, argparse._HelpAction):
                 continue
-            yield f"| `{_signature(action)}` | {_escape(action.help or '')} |"
+            yield f"| {_code(_signature(action))} | {_escape(action.help or '')} |"
         yield ""
         if parser.epilog:
             yield f"```\n{parser.epilog}\n```\n"
@@ -52,8 +53,8 @@ def _commands() -> Iterator[str]:
 
 def _signature(action: argparse.Action) -> str:
     if not action.option_strings:
-        return str(action.metavar or "\\|".join(map(str, action.choices or (action.dest,))))
-    value = "" if action.nargs == 0 else f" {_escape(str(action.metavar or action.dest.upper()))}"
+        return str(action.metavar or "|".join(map(str, action.choices or (action.dest,))))
+    value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
     return ", ".join(action.option_strings) + value
 
 
@@ -132,6 +133,13 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     return str(list(value) if isinstance(value, tuple) else value)
+
+
+def _code(text: str) -> str:
+    """Code in a cell of a table. Renderers do not agree on a bar within backticks."""
+    if "|" not in text:
+        return f"`{text}`"
+    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
 
 
 def _escape(text: str) -> str:

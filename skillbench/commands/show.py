@@ -22,7 +22,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
         help="what a solved task is worth, for the break-even (what it costs without the method)",
     )
     parser.add_argument("--prices", action="store_true", help="also the break-even at other prices")
-    parser.add_argument("--episode", metavar="TASK", help="print the transcripts of one task")
+    parser.add_argument(
+        "--episode", metavar="TASK", help="print one task's transcripts (its id, or its last part)"
+    )
     parser.add_argument("--json", action="store_true", help="print result.json on stdout")
     return run
 
@@ -52,7 +54,7 @@ def _episode(directory: Path, task: str) -> int:
     found, known = [], set()
     for line in read_lines(directory / "episodes.jsonl"):
         known.add(line["task"]["id"])
-        if line["task"]["id"] == task:
+        if line["task"]["id"] == task or line["task"]["id"].endswith(f"/{task}"):
             found.append(line)
     if not found:
         raise UsageError(
