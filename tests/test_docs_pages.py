@@ -154,3 +154,17 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     assert {p.stem for p in PAGES} - {"index"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_code_in_the_readme_runs() -> None:
+    """An environment shown there is the one of docs/plugins.md, which the tests above check."""
+    found = [b for b in blocks(ROOT / "README.md") if b.language in ("python", "toml")]
+    assert any(block.language == "python" for block in found)
+    files = minimal()
+    for block in found:
+        if block.language == "python":
+            exec(compile(block.text, "README.md", "exec"), {"__name__": "readme"})
+        if "skillbench.Environment" in block.text:
+            assert block.text.strip() == files["sums/sums.py"].strip()
+        if block.language == "toml" and "entry-points" in block.text:
+            assert block.text.strip() == files["sums/pyproject.toml"].strip()
