@@ -16,8 +16,11 @@ import contextlib
 import datetime
 import gc
 import io
+import json
 import os
 import platform
+import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -26,6 +29,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("loop", "startup", "large", "soak")
@@ -47,7 +52,7 @@ class Clock:
         return f"{self.wall:.2f} s wall, {self.cpu:.2f} s CPU"
 
 
-def run(place: Path, chunk: int, tasks: int, *sets: str) -> dict[str, Any]:
+def run(place: Path, chunk: int, tasks: int, *sets: str, split: str = "unseen") -> dict[str, Any]:
     """One run of the zero-cost policy `random` on generated games, scored and reported."""
     from skillbench.config import resolve
     from skillbench.runner import execute
@@ -56,7 +61,7 @@ def run(place: Path, chunk: int, tasks: int, *sets: str) -> dict[str, Any]:
         method="base",
         environment="alfworld",
         policy="random",
-        split="unseen",
+        split=split,
         sets=(
             f"run.tasks={tasks}", f"score.chunk={chunk}", "score.baseline=false",
             "score.bootstrap=100", "env.unseen_games=200", *sets,
@@ -108,6 +113,17 @@ def loop(episodes: int) -> Iterator[Row]:
             f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, "
             f"{n / clock.wall:,.0f} episodes/s ({clock})",
         )
+    for task in factory().tasks("train"):
+        factory().game(task.id)
+    with tempfile.TemporaryDirectory() as folder:
+        with Clock() as clock:
+            scores = run(Path(folder) / "run", 1000, 1000, split="train")["scores"]
+        steps = round(scores["steps"]["mean"] * scores["steps"]["n"])
+    yield (
+        f"whole run, 1,000 at once (1,000 episodes, {steps:,} steps)",
+        f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, from resolving "
+        f"the configuration to report.html ({clock})",
+    )
 
 
 def startup(episodes: int) -> Iterator[Row]:
@@ -124,8 +140,10 @@ def _timed(words: list[str]) -> float:
 
 
 def large(episodes: int) -> Iterator[Row]:
-    """`leaderboard build` over runs of so many episodes in all, and `show` of one of them."""
+    """`leaderboard build` over runs of so many episodes in all; reading one run of so many."""
     from skillbench.cli import main
+    from skillbench.report import write_report
+    from skillbench.store import RunDir
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
@@ -138,16 +156,68 @@ def large(episodes: int) -> Iterator[Row]:
         with contextlib.chdir(base), contextlib.redirect_stdout(io.StringIO()):
             main(["leaderboard", "add", str(place)])
             (result,) = (base / "leaderboard" / "results").glob("*.json")
-            for number in range(1, -(-episodes // 200)):
-                shutil.copy(result, result.with_name(f"{result.stem}-{number}.json"))
-            with Clock() as clock:
-                code = main(["leaderboard", "build"])
-        rows = len(list((base / "leaderboard" / "results").glob("*.json")))
-        what = "" if code == 0 else f", exit code {code}"
-        yield f"leaderboard build, {rows} runs of 200 episodes", f"{clock}{what}"
-        with Clock() as clock, contextlib.redirect_stdout(io.StringIO()):
-            main(["show", str(place)])
-        yield "show, a run of 200 episodes", str(clock)
+            total = rows = 0
+            while total < episodes:
+                seeds = 3 if rows % 4 == 0 else 1  # every fourth run learned, with three seeds
+                text = like(json.loads(result.read_text(encoding="utf-8")), rows, seeds)
+                result.with_name(f"{rows}.json").write_text(text, encoding="utf-8")
+                total, rows = total + 200 * seeds, rows + 1
+            result.unlink()
+            took = {}
+            for action in ("build", "check"):
+                with Clock() as clock:
+                    code = main(["leaderboard", action])
+                took[action] = _told(clock, code)
+        for action, figure in took.items():
+            yield f"leaderboard {action}, {rows} runs, {total:,} episodes", figure
+
+        lines = (place / "episodes.jsonl").read_text(encoding="utf-8").splitlines()
+        with (place / "episodes.jsonl").open("w", encoding="utf-8") as file:
+            for seed in range(-(-episodes // 200)):
+                file.writelines(
+                    line.replace('"seed":0,', f'"seed":{seed},', 1) + "\n" for line in lines
+                )
+        size = (place / "episodes.jsonl").stat().st_size / 1e6
+        what = f"a run of {episodes:,} episodes ({size:,.0f} MB)"
+        task = json.loads(lines[0])["task"]["id"]
+        for words in (["show"], ["show", "--episode", task]):
+            with Clock() as clock, contextlib.redirect_stdout(io.StringIO()):
+                code = main([words[0], str(place), *words[1:]])
+            yield f"{' '.join(words[:2])}, {what}", _told(clock, code)
+        with Clock() as clock:
+            write_report(RunDir(place), json.loads((place / "result.json").read_text()))
+        page = (place / "report.html").stat().st_size / 1e6
+        yield f"report.html, {what}", f"{clock}, {page:.1f} MB; process {peak() / 1e6:,.0f} MB"
+
+
+def like(row: dict[str, Any], number: int, seeds: int) -> str:
+    """A leaderboard file like `row`, with outcomes drawn anew; what is stated follows from them."""
+    from skillbench import outcomes, stats, submission
+
+    rng = random.Random(number)
+    learned, share, table = seeds > 1, rng.uniform(0.2, 0.9), row["episodes"]
+    tasks, method = len(table["tasks"]), table["method"]
+    for key, rows in method.items():
+        method[key] = rows * seeds
+    method["outcomes"] = [
+        "".join("S" if rng.random() < share else "F" for _ in range(tasks)) for _ in range(seeds)
+    ]
+    arm = outcomes.from_json(table, learned=learned).method
+    steps = np.asarray(arm.figure("steps"))
+    row["scores"] = {"success": arm.success, "steps": steps} | {
+        "success_invalid_as_failure": arm.lost
+    }
+    row["scores"] = {k: stats.summary(v, learned=learned) for k, v in row["scores"].items()}
+    row["by_task_type"] = stats.by_group(arm.success, tuple(table["types"]), learned=learned)
+    row |= {"outcomes": arm.counts, "seeds": seeds, "learned": learned, "variant": f"n={number}"}
+    row["bills"] = [{"usd": 1.0, "device_s": 0.0, "wall_s": 60.0}] * seeds
+    row["config_digest"] = f"{number:064x}"
+    row["digest"] = submission.digest(row)
+    return submission.dumps(row)
+
+
+def _told(clock: Clock, code: int) -> str:
+    return str(clock) if code == 0 else f"{clock}, exit code {code}"
 
 
 def soak(episodes: int) -> Iterator[Row]:
@@ -176,6 +246,11 @@ def resident() -> int:
     """Bytes of memory that the process holds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak() -> int:
+    """The most bytes of memory that the process has held so far."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def machine() -> str:

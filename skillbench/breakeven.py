@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,23 @@ from . import stats
 MUCH = 1e12  # uses; beyond it nobody waits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One arm: success and cost per episode (seeds x tasks, nan where invalid), learned or not."""
 
     success: np.ndarray
     cost: np.ndarray
     learned: bool = False
+    _drawn: dict[tuple[int, int], tuple[np.ndarray, ...]] = field(default_factory=dict, repr=False)
+
+    def drawn(self, arm: int, draws: int) -> tuple[np.ndarray, ...]:
+        """Resampled means of success and of cost; kept, since a board compares an arm with many."""
+        key = (arm, draws)
+        if key not in self._drawn:
+            shape, both = self.success.shape, self.learned
+            many = stats.weights(*shape, seeds_too=both, draws=draws, arm=arm)
+            self._drawn[key] = (many.means(self.success), many.means(self.cost))
+        return self._drawn[key]
 
     @property
     def rate(self) -> float:
@@ -71,12 +81,12 @@ def break_even(
     out["value_is"] = "given" if value is not None else "the cost of a solved task without it"
     if not ours.rate:
         return out | {"reason": "never: the method solved nothing"}
-    gain = _gain(ours.rate, ours.price, theirs.rate, theirs.price, value)
+    gain = float(_gain(_rates(ours, theirs), value))
     gains, paid = _draws(ours, theirs, bills, value, draws)
-    uses = np.array([_uses(b, g) for b, g in zip(paid, gains)])
+    uses = _uses(paid, gains)
     low, high = np.percentile(uses, [2.5, 97.5], method="nearest")
     out["ci95"] = [_count(low), _count(high)]
-    out["episodes"] = _count(_uses(bill, gain))
+    out["episodes"] = _count(float(_uses(np.array(bill), np.array(gain))))
     out["gain_per_use"] = _figure(gain)
     finite = gains[np.isfinite(gains)]
     if finite.size and math.isfinite(gain):
@@ -88,46 +98,48 @@ def _draws(
     ours: Side, theirs: Side, bills: Sequence[float], value: float | None, draws: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gains per use and bills, drawn together, the spread as in `stats.calibrated`."""
-    many = [
-        stats.weights(*side.success.shape, seeds_too=side.learned, draws=draws, arm=i)
-        for i, side in enumerate((ours, theirs))
-    ]
-    s1, c1 = many[0].means(ours.success), many[0].means(ours.cost)
-    s0, c0 = many[1].means(theirs.success), many[1].means(theirs.cost)
-    gains = np.array([_gain(*row, value) for row in zip(s1, c1, s0, c0)])
+    (s1, c1), (s0, c0) = ours.drawn(0, draws), theirs.drawn(1, draws)
+    gains = _gain((s1, c1, s0, c0), value)
     gains = np.where(np.isnan(gains), 0.0, gains)
     paid = np.full(draws, np.mean(bills) if len(bills) else 0.0)
     if len(bills) == ours.success.shape[0] > 1 and ours.learned:
-        paid = many[0].seeds @ np.asarray(bills, dtype=float) / len(bills)
+        many = stats.weights(*ours.success.shape, seeds_too=True, draws=draws, arm=0)
+        paid = many.seeds @ np.asarray(bills, dtype=float) / len(bills)
     if not theirs.rate and value is None:
         return gains, paid
-    gain = _gain(ours.rate, ours.price, theirs.rate, theirs.price, value)
+    gain = float(_gain(_rates(ours, theirs), value))
     # The gain is nearly linear in what each episode brings; its standard error is known.
     if value is None:
         unit, ratio = theirs.per_success, ours.rate / theirs.rate
-        parts = (unit * ours.success - ours.cost, ratio * (unit * theirs.success - theirs.cost))
     else:
-        parts = (value * ours.success - ours.cost, value * theirs.success - theirs.cost)
+        unit, ratio = value, 1.0
+    parts = (unit * ours.success - ours.cost, ratio * (unit * theirs.success - theirs.cost))
     learned = [s.learned and s.success.shape[0] > 1 for s in (ours, theirs)]
     size = stats.spread(parts, learned)
-    linear = float((many[0].means(parts[0]) - many[1].means(parts[1])).std())
+    linear = float((unit * s1 - c1 - ratio * (unit * s0 - c0)).std())
     if linear > 0 and size.se > 0 and math.isfinite(size.t):
         gains = gain + (gains - gain) * size.t * size.se / (stats.Z * linear)
     return gains, paid
 
 
-def _gain(s1: float, c1: float, s0: float, c0: float, value: float | None) -> float:
-    if value is None:
-        if s0 <= 0:
-            return math.inf if s1 > 0 else -c1  # without the method no money solves a task
-        value = c0 / s0
-    return value * (s1 - s0) - (c1 - c0)
+def _rates(ours: Side, theirs: Side) -> list[np.ndarray]:
+    """Success and cost of both arms, as arrays without axes."""
+    return [np.array(x) for x in (ours.rate, ours.price, theirs.rate, theirs.price)]
 
 
-def _uses(bill: float, gain: float) -> float:
-    if gain <= 0:
-        return math.inf
-    return bill / gain if math.isfinite(gain) else 0.0
+def _gain(rates: Sequence[np.ndarray], value: float | None) -> np.ndarray:
+    s1, c1, s0, c0 = rates
+    if value is not None:
+        return value * (s1 - s0) - (c1 - c0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = c0 / s0 * (s1 - s0) - (c1 - c0)
+    # Without the method no money solves a task.
+    return np.where(s0 <= 0, np.where(s1 > 0, math.inf, -c1), gain)
+
+
+def _uses(bill: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gain <= 0, math.inf, bill / gain)  # an infinite gain repays at once
 
 
 def _reason(
@@ -185,7 +197,7 @@ class Bill:
         return self.usd * api + self.device_s * rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Priced:
     """One arm before pricing: what the provider took and device seconds, seeds x tasks."""
 
@@ -193,11 +205,15 @@ class Priced:
     usd: np.ndarray
     device_s: np.ndarray
     learned: bool = False
+    _sides: dict[tuple[float, float], Side] = field(default_factory=dict, repr=False)
 
     def at(self, rate: float, api: float = 1.0) -> Side:
         """The arm at a price."""
-        cost = self.usd * api + self.device_s * rate
-        return Side(self.success, np.where(np.isnan(self.success), np.nan, cost), self.learned)
+        if (rate, api) not in self._sides:
+            cost = self.usd * api + self.device_s * rate
+            cost = np.where(np.isnan(self.success), np.nan, cost)
+            self._sides[rate, api] = Side(self.success, cost, self.learned)
+        return self._sides[rate, api]
 
 
 def sensitivity(

@@ -122,7 +122,10 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         raise NoRunError(f"no run in {str(path)!r}: it has no config.toml") from None
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RunDirError(f"{file} cannot be read as TOML: {error}") from error
+        raise RunDirError(
+            f"{file} cannot be read as TOML ({error}): it is damaged; restore it, or start a new "
+            "run with --out"
+        ) from error
     digest = data.pop("digest", None)
     config = Config(data)
     if digest != config.digest:

@@ -30,6 +30,7 @@ LEAST_DISK_GB = 2.0
 LEAST_MEMORY_GB = 4.0
 OFFICIAL = "https://api.openai.com/v1"
 REACH_S = 5.0
+INSTALL = "make install, or pip install -e plugins/NAME, in a clone of skillbench"
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,16 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
             "plugin",
             "missing",
             "no plugin is installed: nothing can be run",
-            "make install, or pip install -e plugins/NAME",
+            INSTALL,
             needed=True,
         )
+        return
+    tables = {"environment": registry.environments, "policy": registry.policies}
+    tables |= {"memory": registry.memories, "method": registry.methods}
+    for kind, table in tables.items():
+        if not table:
+            text = f"no {kind} is installed, and every run needs one"
+            yield Finding("plugin", "missing", text, INSTALL, needed=True)
 
 
 def _packages(registry: Registry) -> Iterator[Finding]:
@@ -159,21 +167,24 @@ def _packages(registry: Registry) -> Iterator[Finding]:
         for extra in (None, *extras):
             if extra == "dev":
                 continue
-            lacking = list(_lacking(distribution, extra))
-            what = f"{name}[{extra}]" if extra else name
+            lacking = dict(_lacking(distribution, extra))
+            what = f"{name}[{extra}]" if extra else f"{name} {distribution.version}"
             if not lacking:
                 yield Finding("packages", "ok", what)
                 continue
+            # The packages themselves: the distribution may have come from a clone, not an index.
+            wanted = " ".join(f"'{need}'" for need in lacking)
             yield Finding(
                 "packages",
                 "missing" if extra else "broken",
-                f"{what}: {', '.join(lacking)}",
-                f"pip install '{what}'",
+                f"{what}: {', '.join(lacking.values())}",
+                f"pip install {wanted}",
                 needed=extra is None,
             )
 
 
-def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator[str]:
+def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator[tuple[str, str]]:
+    """(requirement, what is the matter with it) of each that is not met."""
     for line in distribution.requires or []:
         try:
             need = Requirement(line)
@@ -187,13 +198,14 @@ def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator
                 continue
         elif extra:
             continue
+        need.marker = None
         try:
             found = metadata.version(need.name)
         except metadata.PackageNotFoundError:
-            yield f"{need.name} is not installed"
+            yield str(need), f"{need.name} is not installed"
             continue
         if not need.specifier.contains(found, prereleases=True):
-            yield f"{need.name} {found} does not fit {need.specifier}"
+            yield str(need), f"{need.name} {found} does not fit {need.specifier}"
         for inner in need.extras:
             yield from _lacking(metadata.distribution(need.name), inner)
 

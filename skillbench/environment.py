@@ -39,5 +39,5 @@ class Environment(gymnasium.Env):
         return None
 
     def causal(self) -> Any:
-        """Return the vocabulary for the offline teacher (see the methods plugin), or None."""
+        """Return the vocabulary.Vocabulary for the offline teacher, or None."""
         return None

@@ -71,6 +71,5 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Build the error for a name that is not registered."""
     names = sorted(known)
-    return UnknownNameError(
-        f"unknown {kind} {name!r}{suggest(name, names)} installed: {', '.join(names) or 'none'}"
-    )
+    found = ", ".join(names) or "none (skillbench doctor says which plugins are missing)"
+    return UnknownNameError(f"unknown {kind} {name!r}{suggest(name, names)} installed: {found}")

@@ -23,6 +23,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import outcomes, published, stats, submission
 from .errors import DataError, UsageError
 from .money import Account
@@ -136,19 +138,26 @@ def tie_groups(rows: Sequence[Row]) -> None:
 
 def differ(one: Row, other: Row) -> bool:
     """Whether two rows of a panel are told apart at the 5 % level."""
-    found = compared(one, other)
-    return found["p"] is not None and found["p"] < 0.05
+    ours, theirs, learned = _sides(one, other)
+    p = stats.p_value(ours, theirs, learned=learned)
+    return p is not None and p < 0.05
 
 
 def compared(one: Row, other: Row) -> dict[str, Any]:
     """The paired difference of two rows' methods on the tasks that both have."""
-    common = [task for task in one.outcomes.tasks if task in set(other.outcomes.tasks)]
+    ours, theirs, learned = _sides(one, other)
+    return stats.compare(ours, theirs, learned=learned)
+
+
+def _sides(one: Row, other: Row) -> tuple[np.ndarray, np.ndarray, tuple[bool, bool]]:
+    """The successes of both on the tasks that both have, in the order of the first."""
+    have = set(other.outcomes.tasks)
+    common = [task for task in one.outcomes.tasks if task in have]
     sides = []
     for row in (one, other):
         place = {task: i for i, task in enumerate(row.outcomes.tasks)}
         sides.append(row.outcomes.method.success[:, [place[task] for task in common]])
-    learned = (one.outcomes.learned, other.outcomes.learned)
-    return stats.compare(sides[0], sides[1], learned=learned)
+    return sides[0], sides[1], (one.outcomes.learned, other.outcomes.learned)
 
 
 def _front(rows: Sequence[Row]) -> None:
@@ -247,9 +256,16 @@ COLUMNS: tuple[tuple[str, Callable[[Row], Any]], ...] = (
 )
 
 
-def build(base: Path, extra: Sequence[Column] = (), panels: Panels = None) -> dict[Path, str]:
+Tables = Mapping[str, Sequence[Row]]
+
+
+def read(base: Path, panels: Panels = None) -> Tables:
+    """The tables of a checkout, from its committed results."""
+    return tables(read_results(base / "leaderboard" / "results", panels))
+
+
+def build(base: Path, found: Tables, extra: Sequence[Column] = ()) -> dict[Path, str]:
     """The generated files as {path: text}; nothing is written."""
-    found = tables(read_results(base / "leaderboard" / "results", panels))
     quoted = published.read(base / "leaderboard" / "published.toml")
     readme = base / "README.md"
     text = readme.read_text(encoding="utf-8")
@@ -266,11 +282,10 @@ def build(base: Path, extra: Sequence[Column] = (), panels: Panels = None) -> di
     return files
 
 
-def site(base: Path, extra: Sequence[Column] = (), panels: Panels = None) -> Path:
+def site(base: Path, found: Tables, extra: Sequence[Column] = ()) -> Path:
     """Write the static page, leaderboard/site/index.html (not committed); return its path."""
     from .site import page
 
-    found = tables(read_results(base / "leaderboard" / "results", panels))
     quoted = published.read(base / "leaderboard" / "published.toml")
     path = base / "leaderboard" / "site" / "index.html"
     path.parent.mkdir(exist_ok=True)

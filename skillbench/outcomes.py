@@ -8,8 +8,10 @@ it took. A repeated task is an error, whatever the file: each counts exactly onc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ class Arm:
         """The letters, seeds x tasks."""
         return np.array([list(row) for row in self.letters])
 
-    @property
+    @cached_property
     def success(self) -> np.ndarray:
         """1 solved, 0 not, nan invalid or missing."""
         grid = self.grid
@@ -178,7 +180,7 @@ def from_json(data: Mapping[str, Any], *, learned: bool) -> Outcomes:
         arms = [_read_arm(data[name], len(tasks)) if name in data else None for name in ARMS]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the table of episodes cannot be read: {error!r}") from error
-    repeated = sorted({task for task in tasks if tasks.count(task) > 1})
+    repeated = sorted(task for task, n in Counter(tasks).items() if n > 1)
     if repeated:
         raise DataError(f"task {repeated[0]!r} is scored twice: each counts exactly once")
     if arms[0] is None or len(types) != len(tasks):

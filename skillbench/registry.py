@@ -132,6 +132,13 @@ class Registry:
         """Plugins that are in use."""
         return self.plugins.loaded
 
+    @property
+    def plain(self) -> str:
+        """The method that is the policy as it is (no memory, no trainer, no setting), or ""."""
+        bare: tuple[Any, ...] = (Method("").memory, (), {})
+        found = (m for m in self.methods.values() if (m.memory, m.trainers, m.defaults) == bare)
+        return next((method.name for method in found), "")
+
     def fill(self) -> Registry:
         """Let every loaded plugin register what it has."""
         for hook, make in (

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from . import charts
+from .attribution import shown_effects
 from .breakeven import net
 from .pages import Cell, frame, interval, number, table
 from .store import RunDir
@@ -30,7 +31,10 @@ def write_report(run: RunDir, result: Mapping[str, Any]) -> Path:
     for bank in banks:
         for skill in (bank or {"skills": []})["skills"]:
             skills.setdefault(skill["id"], skill)
-    run.write("report.html", page(result, list(skills.values()), run.read("episodes.jsonl")))
+    # The episodes are read twice, line by line: all of them at once can fill a gigabyte.
+    effects = shown_effects(run.read("episodes.jsonl")) if result["skills"].get("final") else []
+    episodes = run.read("episodes.jsonl")
+    run.write("report.html", page(result, list(skills.values()), episodes, effects))
     return run.path / "report.html"
 
 
@@ -38,28 +42,21 @@ def page(
     result: Mapping[str, Any],
     skills: Sequence[Mapping[str, Any]],
     episodes: Iterable[Mapping[str, Any]],
-    effects: Sequence[Mapping[str, Any]] | None = None,
+    effects: Sequence[Mapping[str, Any]],
 ) -> str:
-    """The whole page as HTML. `effects` are rows of attribution.py, else computed from episodes."""
-    lines = list(episodes)
+    """The whole page as HTML. `effects` are rows of attribution.py."""
     body = "\n".join(
         (
             _head(result),
             _scores(result),
             _curve(result),
-            _skills(result, skills, _effects(result, lines) if effects is None else effects),
+            _skills(result, skills, effects),
             _cost(result),
-            viewer(lines, skills),
+            viewer(episodes, skills),
             _origin(result),
         )
     )
     return frame(f"{result['method']} on {result['environment']}", body)
-
-
-def _effects(result: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    from .attribution import shown_effects
-
-    return shown_effects(lines) if result["skills"].get("final") else []
 
 
 def _head(result: Mapping[str, Any]) -> str:

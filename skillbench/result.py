@@ -140,6 +140,8 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
     ids = set(panel.ids)
     for line in run.read("episodes.jsonl"):
         if line["task"]["id"] in ids:
+            # Steps are only counted; the texts of a hundred thousand episodes fill a gigabyte.
+            line["steps"] = range(len(line.get("steps", ())))
             lines[line["arm"]].append(line)
     ours = Arm(lines[METHOD], panel, session.seeds, learned)
     ledger = list(run.read("ledger.jsonl"))

@@ -22,4 +22,7 @@ def load_result(run: str) -> tuple[Path, dict[str, Any]]:
             ) from None
         raise NoRunError(f"no run in {run!r}: it has no result.json") from None
     except (OSError, ValueError) as error:
-        raise RunDirError(f"{path} cannot be read: {error}") from error
+        raise RunDirError(
+            f"{path} cannot be read ({error}); delete it, and compute it again from the episodes "
+            f"with: skillbench run --resume {run}"
+        ) from error

@@ -19,6 +19,13 @@ NEEDS = {  # distributions whose parts the template uses by name
     "trainer": ("skillbench-memory",),
     "method": ("skillbench-memory", "skillbench-methods"),
 }
+TRY = {  # what a run with it looks like
+    "environment": "skillbench run --env {name}",
+    "policy": "skillbench run --env ENVIRONMENT --policy {name}",
+    "memory": "skillbench run --method METHOD --env ENVIRONMENT --set memory={name}",
+    "trainer": "skillbench run --method {name} --env ENVIRONMENT",
+    "method": "skillbench run --method {name} --env ENVIRONMENT",
+}
 
 
 def write(name: str, kind: str, folder: Path) -> Path:
@@ -41,6 +48,7 @@ def write(name: str, kind: str, folder: Path) -> Path:
         "distribution": f"skillbench-{name.replace('_', '-')}",
         "title": "".join(part.capitalize() for part in name.split("_")),
         "kind": kind,
+        "try": TRY[kind].format(name=name),
         "extra": "".join(f', "{name}"' for name in NEEDS.get(kind, ())),
     }
     for source in (TEMPLATES / "common", TEMPLATES / kind):

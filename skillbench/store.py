@@ -270,7 +270,10 @@ class RunDir:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunDirError(f"{path} cannot be read as JSON: {error}") from error
+            raise RunDirError(
+                f"{path} cannot be read as JSON ({error}): it is damaged; restore it, or start a "
+                "new run with --out"
+            ) from error
 
     def discard(self) -> None:
         """Remove a new run in which nothing has happened yet, so that its place is free again."""

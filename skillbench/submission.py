@@ -223,8 +223,9 @@ def _panel_faults(
         wanted = list(whole["ids"])
         part = re.search(r"\[:(\d+)\]@", str(row["panel"]))
         wanted = wanted[: int(part[1])] if part else wanted
-        missing = [task for task in wanted if task not in found.tasks]
-        strange = [task for task in found.tasks if task not in wanted]
+        have, known = set(found.tasks), set(wanted)
+        missing = [task for task in wanted if task not in have]
+        strange = [task for task in found.tasks if task not in known]
         if missing:
             out.append(f"lacks {len(missing)} tasks of the panel, e.g. {missing[0]!r}")
         if strange:

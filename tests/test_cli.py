@@ -238,6 +238,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(here, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_method_the_policy_is_run_as_it_is(here):
+    plan = json.loads(here("run", "--env", "doors", "--dry-run", "--json").stdout)
+    assert (plan["method"], plan["memory"]["name"], plan["trainer"]) == ("base", "none", {})
+
+
 # ------------------------------------------------------------------ run
 
 

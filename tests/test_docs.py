@@ -66,6 +66,21 @@ def test_commands_named_in_the_docs_exist(page):
         assert name in COMMANDS, f"{page} names `skillbench {name}`"
 
 
+def test_every_key_of_the_first_plugins_is_explained():
+    registry = docs.first_party(ROOT)
+    tables = (getattr(registry, kind) for kind in ("environments", "policies", "memories"))
+    entries = [
+        e for table in (*tables, registry.teachers, registry.trainers) for e in table.values()
+    ]
+    assert len(entries) > 20
+    for entry in entries:
+        said = docs.theirs(entry)
+        for key in entry.defaults:
+            assert said.get(key), (
+                f"{entry.kind} {entry.name}: {key} has no comment beside its default"
+            )
+
+
 def test_every_key_of_the_core_is_explained():
     from skillbench.config import CORE, ISOLATION
 

@@ -114,14 +114,17 @@ def test_the_smallest_environment_passes_the_check(tmp_path: Path) -> None:
 def test_commands_and_settings_on_the_pages_exist() -> None:
     from skillbench.cli import COMMANDS
     from skillbench.config import CORE, ISOLATION
+    from skillbench.docs import first_party
 
+    entries = first_party(ROOT).environments.values()
+    theirs = {key: value for entry in entries for key, value in entry.defaults.items()}
     for page in WRITTEN:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"(?:^|`)skillbench (\w[\w-]*)", text, flags=re.MULTILINE):
             assert name in COMMANDS, f"{page.name} names `skillbench {name}`"
         for table, key in re.findall(r"`(run|agent|score|evolve|env)\.(\w+)", text):
             known = {**CORE.get(table, {}), **(ISOLATION if table == "env" else {})}
-            known |= {"engine": "", "data": ""} if table == "env" else {}
+            known |= theirs if table == "env" else {}
             assert key in known, f"{page.name} names {table}.{key}"
 
 
@@ -137,3 +140,31 @@ def test_every_page_is_in_the_navigation() -> None:
     nav = str(yaml.safe_load(text)["nav"])
     for page in PAGES:
         assert f"'{page.name}'" in nav, page.name
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install mkdocs-material")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert {p.stem for p in PAGES} - {"index"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_code_in_the_readme_runs() -> None:
+    """An environment shown there is the one of docs/plugins.md, which the tests above check."""
+    found = [b for b in blocks(ROOT / "README.md") if b.language in ("python", "toml")]
+    assert any(block.language == "python" for block in found)
+    files = minimal()
+    for block in found:
+        if block.language == "python":
+            exec(compile(block.text, "README.md", "exec"), {"__name__": "readme"})
+        if "skillbench.Environment" in block.text:
+            assert block.text.strip() == files["sums/sums.py"].strip()
+        if block.language == "toml" and "entry-points" in block.text:
+            assert block.text.strip() == files["sums/pyproject.toml"].strip()

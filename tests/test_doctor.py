@@ -49,3 +49,28 @@ def test_java_is_looked_for(monkeypatch: Any) -> None:
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     (found,) = [f for f in doctor.examine(Registry()) if f.topic == "java"]
     assert found.state == "ok" and "none" in found.text
+
+
+def test_what_an_extra_lacks_is_named_with_a_command_that_installs_it(monkeypatch: Any) -> None:
+    real = doctor.metadata.version
+
+    def version(name: str) -> str:
+        if name == "mkdocs-material":
+            raise doctor.metadata.PackageNotFoundError(name)
+        return "0.1" if name == "vl-convert-python" else real(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    found = {f.text.partition(":")[0]: f for f in doctor.examine(Registry())}
+    docs, pages = found["skillbench-harness[docs]"], found["skillbench-harness[pages]"]
+    assert docs.text.endswith("mkdocs-material is not installed")
+    assert docs.fix == "pip install 'mkdocs-material>=9.5'"
+    assert "vl-convert-python 0.1 does not fit >=1.7" in pages.text
+    assert (docs.state, docs.needed) == ("missing", False)
+
+
+def test_a_registry_without_the_parts_of_a_run_says_which(toy: Any) -> None:
+    whole = toy.registry()
+    assert not [f for f in doctor.examine(whole) if f.topic == "plugin" and f.needed]
+    whole.methods._entries.clear()
+    (found,) = [f for f in doctor.examine(whole) if f.topic == "plugin" and f.needed]
+    assert "no method is installed" in found.text and "plugins/NAME" in found.fix

@@ -283,6 +283,51 @@ def test_a_read_only_disk_says_what_to_do(execute: Any, monkeypatch: Any) -> Non
         execute("toyskill")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system takes root")
+def test_a_file_system_that_is_really_read_only(execute: Any, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs may be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        with pytest.raises(RunDirError, match="read-only: choose another place with --out"):
+            execute("toyskill")
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_torn_lines_in_every_file_are_made_again(execute: Any) -> None:
+    """What a power failure leaves: the files that scoring appends to end in half a line each."""
+    whole, _ = execute("toyskill", name="whole")
+    _, place = execute("toyskill", name="run")
+    (place / "result.json").unlink()
+    for name in ("episodes.jsonl", "completions.jsonl", "ledger.jsonl"):
+        data = (place / name).read_bytes()
+        (place / name).write_bytes(data[: len(data) * 2 // 3])
+        assert not data[: len(data) * 2 // 3].endswith(b"\n")
+    again, _ = execute("toyskill", name="run", resume=True)
+    assert scores(again) == scores(whole)
+    ids = [json.loads(x) for x in (place / "episodes.jsonl").read_text().splitlines()]
+    keys = [(x["arm"], x["seed"], x["task"]["id"]) for x in ids]
+    assert len(set(keys)) == len(keys) == 60
+
+
+@pytest.mark.parametrize(
+    "name", ["config.toml", "manifest.json", "learn/0/frozen.json", "learn/0/skills/final.json"]
+)
+def test_a_torn_document_is_named(execute: Any, name: str) -> None:
+    _, place = execute("toyskill", name="run")
+    (place / "result.json").unlink()
+    text = (place / name).read_text()
+    (place / name).write_text(text[: len(text) // 2])
+    with pytest.raises(RunDirError, match="start a new run with --out") as error:
+        execute("toyskill", name="run", resume=True)
+    assert str(place / name) in str(error.value)
+
+
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
 def test_a_clock_that_jumps_changes_no_result(execute: Any, monkeypatch: Any, jump: float) -> None:
     whole, _ = execute("toyskill", name="whole")
@@ -354,6 +399,30 @@ def test_a_signal_ends_a_run_with_130_and_it_goes_on(
     assert scores(result) == scores(whole)
 
 
+def test_two_processes_on_one_run_directory(toy: Any, execute: Any, tmp_path: Path) -> None:
+    here, place = str(Path(__file__).parent), tmp_path / "run"
+    words = ["run", "--method", "toyskill", "--env", "toy", "--policy", "toy"]
+    start = [sys.executable, "-c", SLOW, here]
+    sets = [f"--set={x}" for x in ("score.chunk=7", "score.bootstrap=200")]
+    first = subprocess.Popen(
+        [*start, *words, *sets, "--out", str(place)],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    episodes = place / "episodes.jsonl"
+    while first.poll() is None and not (episodes.exists() and episodes.stat().st_size):
+        time.sleep(0.02)
+    second = subprocess.run(
+        [*start, "run", "--resume", str(place)], capture_output=True, text=True, timeout=120
+    )
+    assert second.returncode == 1
+    assert f"in use by process {first.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+    _, said = first.communicate(timeout=300)
+    assert first.returncode in (0, 3), said
+    whole, _ = execute("toyskill", name="whole")
+    assert scores(json.loads((place / "result.json").read_text())) == scores(whole)
+
+
 def handles() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -367,7 +436,7 @@ def resident() -> int:
 
 
 def test_a_soak_grows_neither_memory_nor_handles(toy: Any) -> None:
-    """2,000 episodes in 20 calls of the loop; `bench/soak.py` does 20,000 in a whole run."""
+    """2,000 episodes in 20 calls of the loop; `bench/harness.py soak` does 20,000 in whole runs."""
     from test_rollout import run
 
     def round() -> None:

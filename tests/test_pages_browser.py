@@ -83,7 +83,7 @@ def site(runs: Any, tmp_path: Path, monkeypatch: Any) -> Path:
     for run in runs.values():
         parser = argparse.ArgumentParser()
         command(parser)(parser.parse_args(["add", str(run)]))
-    yield leaderboard.site(tmp_path, (), _panels())
+    yield leaderboard.site(tmp_path, leaderboard.read(tmp_path, _panels()))
     get.cache_clear()
 
 

@@ -24,7 +24,10 @@ def test_a_new_plugin_passes_the_check_and_its_own_tests(kind: str, tmp_path: Pa
     assert len(outcomes) >= 3
     assert {o["state"] for o in outcomes} <= {"ok", "skipped"}
     assert sum(o["state"] == "ok" for o in outcomes) >= 3
-    tests = fake_install.run(place, "pytest", "-q", "--skillbench", "-p", "no:cacheprovider")
+    # Inside another project, whose settings must not be taken for the plugin's own.
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "--nonsense"\n')
+    words = ("pytest", place.name, "-q", "--skillbench", "-p", "no:cacheprovider")
+    tests = fake_install.run(place, *words, cwd=tmp_path)
     assert tests.returncode == 0, tests.stdout + tests.stderr
     assert f"{sum(o['state'] == 'ok' for o in outcomes) + own_tests(place)} passed" in tests.stdout
 

@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "add":
         path = _add(base, arguments.run, arguments.command, arguments.note)
         sys.stdout.write(f"added {path.relative_to(base)}\n")
-    files = leaderboard.build(base, _plugin_columns(), _panels())
+    found, columns = leaderboard.read(base, _panels()), _plugin_columns()
+    files = leaderboard.build(base, found, columns)
     stale = [
         path
         for path, text in files.items()
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         path.write_text(files[path], encoding="utf-8")
         sys.stdout.write(f"wrote {path.relative_to(base)}\n")
     if arguments.action == "build":
-        page = leaderboard.site(base, _plugin_columns(), _panels())
+        page = leaderboard.site(base, found, columns)
         sys.stdout.write(f"wrote {page.relative_to(base)}\n")
     elif not stale:
         sys.stdout.write("nothing to do: the leaderboard is current\n")

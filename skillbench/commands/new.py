@@ -22,13 +22,14 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..scaffold import write
+    from ..scaffold import TRY, write
 
     folder = write(arguments.name, arguments.kind, Path(arguments.dir or arguments.name))
     sys.stdout.write(
         f"wrote {folder}; next:\n"
-        f"  pip install -e {folder}\n"
+        f"  pip install -e '{folder}[dev]'\n"
         f"  skillbench check {arguments.name}\n"
         f"  pytest {folder} --skillbench\n"
+        f"  {TRY[arguments.kind].format(name=arguments.name)}\n"
     )
     return 0

@@ -27,7 +27,9 @@ what the names may be: skillbench list; every key that --set knows: --dry-run sh
 
 def command(parser: argparse.ArgumentParser) -> Handler:
     parser.epilog = EXAMPLES
-    parser.add_argument("--method", metavar="NAME", help="what to run, e.g. skillrl")
+    parser.add_argument(
+        "--method", metavar="NAME", help="what to run, e.g. skillrl (the policy as it is)"
+    )
     parser.add_argument("--env", metavar="NAME", help="where to run it, e.g. alfworld")
     parser.add_argument(
         "--policy", metavar="NAME[:MODEL]", default="", help="the model that acts (household)"
@@ -116,11 +118,16 @@ def _config(arguments: argparse.Namespace) -> Config:
                     f"leave out --{name.removesuffix('s') if name == 'sets' else name}"
                 )
         return stored
-    for flag, value in (("--method", arguments.method), ("--env", arguments.env)):
+    method = arguments.method
+    if arguments.env and not method:
+        from ..registry import get
+
+        method = get().plain
+    for flag, value in (("--method", method), ("--env", arguments.env)):
         if not value:
             raise UsageError(f"{flag} is missing; example: {EXAMPLES.splitlines()[1].strip()}")
     config = resolve(
-        method=arguments.method,
+        method=method,
         environment=arguments.env,
         policy=arguments.policy,
         teacher=arguments.teacher,

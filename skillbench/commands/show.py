@@ -22,7 +22,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
         help="what a solved task is worth, for the break-even (what it costs without the method)",
     )
     parser.add_argument("--prices", action="store_true", help="also the break-even at other prices")
-    parser.add_argument("--episode", metavar="TASK", help="print the transcripts of one task")
+    parser.add_argument(
+        "--episode", metavar="TASK", help="print one task's transcripts (its id, or its last part)"
+    )
     parser.add_argument("--json", action="store_true", help="print result.json on stdout")
     return run
 
@@ -49,12 +51,14 @@ def _episode(directory: Path, task: str) -> int:
     """Every attempt at a task, as it was."""
     from ..store import read_lines
 
-    lines = list(read_lines(directory / "episodes.jsonl"))
-    found = [line for line in lines if line["task"]["id"] == task]
+    found, known = [], set()
+    for line in read_lines(directory / "episodes.jsonl"):
+        known.add(line["task"]["id"])
+        if line["task"]["id"] == task or line["task"]["id"].endswith(f"/{task}"):
+            found.append(line)
     if not found:
-        known = sorted({line["task"]["id"] for line in lines})
         raise UsageError(
-            f"the run has no task {task!r}{suggest(task, known)} its page lists them all"
+            f"the run has no task {task!r}{suggest(task, sorted(known))} its page lists them all"
         )
     for line in found:
         sys.stdout.write(f"== {line['arm']}, seed {line['seed']}: {line['outcome']}\n")

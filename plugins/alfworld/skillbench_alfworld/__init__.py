@@ -19,9 +19,9 @@ def skillbench_register_environments(register):
             "source": "auto",  # "generated", "official"; auto: official for valid_* alone
             "data": "",  # folder that holds json_2.1.1; "": ALFWORLD_DATA
             "train_games": 3000,  # generated games per split
-            "seen_games": 200,
-            "unseen_games": 200,
-            "max_steps": 0,
+            "seen_games": 200,  # games in floor plans that train has
+            "unseen_games": 200,  # games in floor plans that train never shows
+            "max_steps": 0,  # commands per episode; 0: 50 on official games, 30 on generated ones
             "python": "",  # interpreter that has alfworld, for engine="textworld"; "": this one
         },
     )

@@ -9,40 +9,26 @@ nothing is unpacked before its sha256 is the promised one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 import stat
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from skillbench.errors import DataError, unknown_name
+from skillbench.fetch import Progress, download, home
+from skillbench.fetch import Remote as Archive
 
 FOLDER = "json_2.1.1"
 EXPECTED = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 LICENCE = "ALFWorld (MIT, Shridhar et al. 2021) and ALFRED (MIT, Shridhar et al. 2020)"
 FETCH = "run `skillbench data fetch alfworld`"
-CHUNK = 1 << 18
+CHUNK = 1 << 18  # bytes
 MAX_UNPACKED = 4 << 30  # bytes; the official games take 0.4 GB
-Progress = Callable[[int, int, str], None]  # bytes done, bytes in all (0: unknown), what
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One file to download. `sha256` decides; `size` (bytes) only serves the progress display."""
-
-    name: str
-    urls: tuple[str, ...]
-    sha256: str
-    size: int = 0
-
 
 _RELEASES = "https://github.com/alfworld/alfworld/releases/download"
 GAMES = Archive(
@@ -55,11 +41,7 @@ GAMES = Archive(
 
 def path(dest: str | Path = "") -> Path:
     """The folder that holds, or would hold, `json_2.1.1`."""
-    chosen = str(dest or os.environ.get("ALFWORLD_DATA", ""))
-    if not chosen:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        chosen = f"{cache}/skillbench/alfworld"
-    folder = Path(chosen).expanduser()
+    folder = home("alfworld", "ALFWORLD_DATA", dest)
     return folder.parent if folder.name == FOLDER else folder
 
 
@@ -179,7 +161,8 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / (archive.name + ".part")
-        _download(archive, chosen, part, tell)
+        otherwise = "or unpack the archive yourself and set ALFWORLD_DATA to its folder"
+        download(archive, part, urls=chosen, progress=tell, otherwise=otherwise)
         tell(0, 0, f"unpacking {archive.name}")
         unpack(part, folder)
         part.unlink()
@@ -189,65 +172,6 @@ def fetch(
             "choose another folder with --dest or ALFWORLD_DATA, then run the command again"
         ) from None
     return folder
-
-
-def _download(archive: Archive, urls: Sequence[str], part: Path, tell: Progress) -> None:
-    failures = []
-    for url in urls:
-        if part.exists() and _sha256(part) == archive.sha256:
-            return
-        try:
-            _transfer(url, part, archive, tell)
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            failures.append(f"{url}: {error}")
-            continue
-        found = _sha256(part)
-        if found == archive.sha256:
-            return
-        part.unlink()
-        failures.append(f"{url}: sha256 is {found}, expected {archive.sha256}")
-    raise DataError(
-        f"could not download {archive.name}: {'; '.join(failures)}. Run the command again (it goes "
-        "on where it stopped), or unpack the archive yourself and set ALFWORLD_DATA to its folder"
-    )
-
-
-def _transfer(url: str, part: Path, archive: Archive, tell: Progress) -> None:
-    """Append what is missing of `part`; start over where the server knows no ranges."""
-    if not url.startswith(("http://", "https://")):
-        local = Path(url.removeprefix("file://")).expanduser()
-        if not local.is_file():
-            raise ValueError("not an http(s) address, and no file of this machine")
-        shutil.copyfile(local, part)
-        return
-    have = part.stat().st_size if part.exists() else 0
-    if archive.size and have >= archive.size:
-        part.unlink()  # complete, yet not the right bytes
-        have = 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=60)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        response = urllib.request.urlopen(url, timeout=60)
-    with response:
-        partial = response.status == 206 and have > 0
-        done = have if partial else 0
-        length = int(response.headers.get("Content-Length") or 0)
-        total = done + length if length else archive.size
-        with part.open("ab" if partial else "wb") as out:
-            while block := response.read(CHUNK):
-                out.write(block)
-                done += len(block)
-                tell(done, total, archive.name)
-        if length and done < total:
-            raise ConnectionError(f"the connection ended after {done} of {total} bytes")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------------- unpacking

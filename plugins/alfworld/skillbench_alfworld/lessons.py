@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from skillbench.vocabulary import Event, Fact
 
 from .phrases import PHRASES
 
@@ -39,23 +40,6 @@ COMMANDS = (
     (re.compile(r"(use|examine) (\w+ \d+)"), None),
     (re.compile(r"(slice) (\w+ \d+) with (\w+ \d+)"), None),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A parsed command: what is done to which things."""
-
-    verb: str
-    entities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing an episode shows: `key` was done well (`good`) or not; `slots` fill its phrase."""
-
-    key: str
-    good: bool
-    slots: tuple[tuple[str, str], ...] = ()
 
 
 def parse(action: str) -> Event | None:

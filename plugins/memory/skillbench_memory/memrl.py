@@ -42,10 +42,10 @@ class Settings:
 
     alpha: float = 0.3  # step of the value towards what came of an experience
     mix: float = 0.5  # weight of the value in phase B; 0 is retrieval by similarity alone
-    q0: float = 0.0
+    q0: float = 0.0  # value of a new entry
     threshold: float = 0.0  # least similarity in phase A; 0: fitted
-    k1: int = 5
-    k2: int = 3
+    k1: int = 5  # nearest intents that are looked at
+    k2: int = 3  # experiences that are shown
     same: float = 0.9  # at or above this cosine a task belongs to an intent that is there already
     embedding_model: str = "words"
     directory: str = ""  # where the LanceDB table lies; "" = a temporary directory

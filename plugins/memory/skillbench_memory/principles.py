@@ -33,10 +33,10 @@ from .retrieval import applies
 class Settings:
     """The `memory` table."""
 
-    k: int = 3
+    k: int = 3  # nearest principles that are shown
     share: float = 0.25  # of the episodes that are summarised
     merge: float = 0.85  # at or above this cosine two principles are one
-    prune_below: float = 0.3
+    prune_below: float = 0.3  # a score below it drops the principle
     clean_every: int = 1  # learning steps between prunings; the paper: 10
     embedding_model: str = "words"
 

@@ -26,12 +26,12 @@ class Settings:
     threshold: float = 0.4  # least cosine similarity of a task skill (retrieval=embedding)
     embedding_model: str = ""  # "" = the packaged MiniLM, where embeddings are asked for at all
     dedup_threshold: float = 0.92  # at or above this similarity a new skill is a duplicate
-    max_skills: int = 64
+    max_skills: int = 64  # entries at most (0: no limit); the least useful go first
     max_new: int = 3  # new skills per later update, unless the caller says otherwise
     import_path: str = ""  # a bank to start from: a snapshot of ours, or SkillRL's JSON
     holdout: float = 0.1  # share of (train task, skill) pairs not shown, to measure utility
-    prune_min_shown: int = 20
-    prune_margin: float = 0.1
+    prune_min_shown: int = 20  # episodes that must have shown a skill before it can be pruned
+    prune_margin: float = 0.1  # success it must cost at least to be pruned
     directory: str = ""  # where the LanceDB table lies; "" = a temporary directory
 
     @classmethod

@@ -17,7 +17,11 @@ from skillbench.records import Context, Episode, Skill
 
 from .guards import usable
 
-DEFAULTS: dict[str, Any] = {"tasks": 60, "repeats": 2, "temperature": 1.0}
+DEFAULTS: dict[str, Any] = {
+    "tasks": 60,  # train tasks that are played
+    "repeats": 2,  # episodes of each task
+    "temperature": 1.0,  # of the play
+}
 
 
 class Blank:

@@ -42,23 +42,23 @@ from .halves import intrinsic, memory_value
 from .settings import UPDATE
 
 DEFAULTS: dict[str, Any] = {
-    "iterations": 20,
-    "tasks": 16,
-    "group": 8,
-    "estimator": "grpo",
-    "advantage_stats": "episodes",
-    "normalise": True,
-    "std_eps": 1e-6,
+    "iterations": 20,  # updates of the weights
+    "tasks": 16,  # of one iteration
+    "group": 8,  # episodes of one task, compared with each other
+    "estimator": "grpo",  # advantages: "grpo", "rloo" or "gigpo"
+    "advantage_stats": "episodes",  # means over "episodes", or "steps"
+    "normalise": True,  # divide by the deviation of the group
+    "std_eps": 1e-6,  # added to the deviation
     "std_floor": 0.0,  # least deviation to divide by; 0 is the published formula
-    "singleton": "zero",
+    "singleton": "zero",  # advantage in a group of one; "published": its raw return
     "discount": 1.0,  # < 1: each step's own return to go; with gigpo, of its step advantages
     "step_weight": 1.0,  # gigpo: weight of the step advantages
     "anchor_similarity": 1.0,  # gigpo: < 1 lets similar observations be one anchor state
     "half": False,  # half of each group plays without the memory (D2Skill)
     "intrinsic": 0.0,  # half: reward for doing better than the half without
-    "invalid_penalty": 0.1,
-    "max_row_tokens": 0,
-    "keep": 2,
+    "invalid_penalty": 0.1,  # times the share of invalid actions, off the reward
+    "max_row_tokens": 0,  # longer rows are left out; 0: none is
+    "keep": 2,  # checkpoints kept on disk
     **UPDATE,  # the optimiser and its loss
 }
 

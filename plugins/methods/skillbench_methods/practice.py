@@ -24,11 +24,11 @@ from .experience import summary
 from .guards import usable
 
 DEFAULTS: dict[str, Any] = {
-    "rounds": 4,
+    "rounds": 4,  # the memory learns after each
     "tasks": 30,  # of one round
-    "repeats": 1,
+    "repeats": 1,  # episodes of each task
     "attempts": 1,  # at a task, until it is solved
-    "temperature": 1.0,
+    "temperature": 1.0,  # of the play
     "player": "policy",  # "expert"; "auto": the expert where the environment has one
 }
 

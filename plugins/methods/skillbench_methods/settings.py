@@ -8,25 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 UPDATE: dict[str, Any] = {
-    "lr": 1e-6,
+    "lr": 1e-6,  # learning rate
     "warmup": 0,  # optimiser steps of linear warm-up, then constant
-    "betas": [0.9, 0.999],
-    "weight_decay": 0.01,
-    "grad_clip": 1.0,
-    "clip_low": 0.2,
-    "clip_high": 0.2,
-    "dual_clip": 0.0,
-    "kl_coef": 0.0,
-    "entropy_coef": 0.0,
-    "loss_agg": "token-mean",
-    "norm_tokens": 0,
-    "temperature": 1.0,
-    "epochs": 1,
+    "betas": [0.9, 0.999],  # of AdamW
+    "weight_decay": 0.01,  # of AdamW
+    "grad_clip": 1.0,  # largest norm of the gradient
+    "clip_low": 0.2,  # ratios below 1 - this are clipped
+    "clip_high": 0.2,  # ratios above 1 + this are clipped
+    "dual_clip": 0.0,  # > 0: a negative advantage costs at most this times its size
+    "kl_coef": 0.0,  # weight of the divergence from the first weights
+    "entropy_coef": 0.0,  # weight of the entropy
+    "loss_agg": "token-mean",  # or "seq-mean", "seq-sum-norm": how the loss of tokens is averaged
+    "norm_tokens": 0,  # what seq-sum-norm divides by
+    "temperature": 1.0,  # of the play that is learned from
+    "epochs": 1,  # passes over the rows of one update
     "minibatches": 1,  # optimiser steps per epoch
-    # What ratios after the first optimiser step refer to: "recompute", "sampler", or "auto": the
-    # sampler's own where the check found them equal.
-    "old_logprobs": "auto",
-    "micro_tokens": 8192,
-    "logp_warn": 0.02,
+    # What ratios after the first optimiser step refer to. "auto": the sampler's own log-probs where
+    # the check found them equal to recomputed ones.
+    "old_logprobs": "auto",  # or "recompute", "sampler": the log-probs that ratios refer to
+    "micro_tokens": 8192,  # tokens of one forward pass
+    "logp_warn": 0.02,  # mean |recomputed - sampled| in nats that is told
     "logp_limit": 0.2,  # mean |recomputed - sampled| in nats; 0 switches the check off
 }

@@ -33,22 +33,22 @@ from .rows import episode_rows
 
 DEFAULTS: dict[str, Any] = {
     "source": "rejection",  # or "expert"
-    "tasks": 60,
-    "repeats": 2,
+    "tasks": 60,  # played to find demonstrations
+    "repeats": 2,  # episodes of each task
     "temperature": 1.0,  # of the demonstrations
     "per_task": 1,  # demonstrations kept of one task
-    "max_rows": 512,
+    "max_rows": 512,  # rows to train on, at most
     "min_rows": 4,  # with fewer the weights stay as they are
-    "epochs": 3,
-    "lr": 1e-4,
-    "scheduler": "cosine",
-    "warmup_ratio": 0.05,
-    "weight_decay": 0.01,
-    "grad_clip": 1.0,
-    "batch": 16,
-    "micro_batch": 8,
+    "epochs": 3,  # passes over the rows
+    "lr": 1e-4,  # learning rate
+    "scheduler": "cosine",  # of the learning rate, by transformers' name
+    "warmup_ratio": 0.05,  # share of the steps
+    "weight_decay": 0.01,  # of AdamW
+    "grad_clip": 1.0,  # largest norm of the gradient
+    "batch": 16,  # rows of one optimiser step
+    "micro_batch": 8,  # rows of one forward pass
     "max_length": 0,  # longer rows are left out; 0: none is
-    "save_steps": 0,
+    "save_steps": 0,  # steps between checkpoints; 0: at the end alone
     "thought": "",  # what an expert demonstration thinks
 }
 

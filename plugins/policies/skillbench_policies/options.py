@@ -16,18 +16,22 @@ MODEL: dict[str, Any] = {
     "max_context": 0,  # tokens of one transcript; 0: what the model was made for
     "constrained": False,  # choose among the admissible commands after "<action>"
 }
-HF = {**MODEL, "style": "chat", "revision": ""}  # revision: of a model on the hub
+HF: dict[str, Any] = {
+    **MODEL,
+    "style": "chat",  # layout of prompts: "chat" or "compact"
+    "revision": "",  # of a model on the hub
+}
 HOUSEHOLD = {**MODEL, "style": "compact", "workers": 2}  # two beat one with two threads
 OPENAI: dict[str, Any] = {
-    "style": "chat",
+    "style": "chat",  # layout of prompts: "chat" or "compact"
     "concurrency": 16,  # requests in flight
     "timeout": 120.0,  # seconds for one try
     "retries": 4,  # further tries after the first
     "max_completion_tokens": False,  # what reasoning models call max_tokens
     "send_sampling": True,  # temperature and top_p; reasoning models refuse them
-    "send_seed": True,
+    "send_seed": True,  # some servers refuse it
     "usd_per_mtok_in": 0.0,  # US dollars for a million tokens
     "usd_per_mtok_cached": -1.0,  # of input from the provider's cache; -1: as usd_per_mtok_in
-    "usd_per_mtok_out": 0.0,
+    "usd_per_mtok_out": 0.0,  # of what it writes
     "extra_body": "",  # further fields of the request, as JSON
 }

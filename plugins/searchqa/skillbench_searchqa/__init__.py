@@ -20,12 +20,12 @@ def skillbench_register_environments(register):
             "corpus": "10k",  # of the mini set: "10k" or "32k"
             "search": "bm25",  # or fts, vector, hybrid, pyserini, http
             "url": "",  # of the search server, for search="http"
-            "top_k": 3,
-            "max_steps": 4,
+            "top_k": 3,  # passages of one search
+            "max_steps": 4,  # searches and answers of an episode
             "passage_words": 120,  # a longer passage is cut there; 0: never
             "form": "plain",  # or "search_r1": the published layout of observations
-            "train_questions": 3000,  # generated ones
-            "test_questions": 200,
+            "train_questions": 3000,  # generated ones to learn from
+            "test_questions": 200,  # generated ones to score on
             "cache": "",  # folder of the indexes; "": the user's cache
         },
     )

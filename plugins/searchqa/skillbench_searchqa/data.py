@@ -12,17 +12,14 @@ numbers, and reads every line.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from skillbench.errors import DataError
+from skillbench.fetch import Progress, Remote, download, home, sha256
 
 OFFICIAL = "official"
 MINI_QUESTIONS = "questions.jsonl"
@@ -33,8 +30,6 @@ MEND_MINI = (
     "set SEARCHQA_DATA (or env.data) to a folder with an undamaged copy of questions.jsonl and "
     "corpus_10k.jsonl.gz, or play the generated encyclopedia with --set env.source=generated"
 )
-CHUNK = 1 << 18
-Progress = Callable[[int, int, str], None]  # bytes done, bytes in all (0: unknown), what
 
 _SETS = "https://huggingface.co/datasets/RUC-NLPIR/FlashRAG_datasets/resolve/main"
 _WIKI = "https://huggingface.co/datasets/PeterJinGo/wiki-18-corpus/resolve/main"
@@ -61,11 +56,7 @@ def files() -> dict[str, str]:
 
 def path(dest: str | Path = "") -> Path:
     """The folder that holds, or would hold, the data."""
-    chosen = str(dest or os.environ.get("SEARCHQA_DATA", ""))
-    if not chosen:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        chosen = f"{cache}/skillbench/searchqa"
-    return Path(chosen).expanduser()
+    return home("searchqa", "SEARCHQA_DATA", dest)
 
 
 def rows(file: Path, mend: str) -> Iterator[dict[str, Any]]:
@@ -158,7 +149,7 @@ def _verify_official(report: Report, folder: Path) -> None:
         if not file.is_file():
             report.lines.append(f"official: {name} is absent")
             continue
-        if name in known and known[name] != _sha256(file):
+        if name in known and known[name] != sha256(file):
             report.faults.append(f"{file}: other bytes than were fetched; delete it and {FETCH}")
             continue
         if name == CORPUS:
@@ -187,11 +178,6 @@ def _sums(folder: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in found.items()}
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 # ---------------------------------------------------------------------- fetching
 
 
@@ -214,9 +200,13 @@ def fetch(
         for name, address in files().items():
             if (folder / name).is_file():
                 continue
-            addresses = [f"{u.rstrip('/')}/{name}" for u in urls] if urls else [address]
-            _fetch_one(folder, name, addresses, progress or (lambda *_: None))
-            sums[name] = _sha256(folder / name)
+            chosen = [f"{url.rstrip('/')}/{name}" for url in urls or ()]
+            part = folder / f"{name}.part"
+            otherwise = f"name a mirror with --url, or put the file into {folder} yourself"
+            remote = Remote(name, (address,))
+            download(remote, part, urls=chosen, progress=progress, otherwise=otherwise)
+            part.replace(folder / name)
+            sums[name] = sha256(folder / name)
             temporary = folder / f".{SUMS}"
             temporary.write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
             temporary.replace(folder / SUMS)
@@ -226,46 +216,3 @@ def fetch(
             "another folder with --dest or SEARCHQA_DATA, then run the command again"
         ) from None
     return folder.parent
-
-
-def _fetch_one(folder: Path, name: str, addresses: Sequence[str], tell: Progress) -> None:
-    part, failures = folder / f"{name}.part", []
-    for address in addresses:
-        try:
-            _transfer(address, part, name, tell)
-            part.replace(folder / name)
-            return
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            failures.append(f"{address}: {error}")
-    raise DataError(
-        f"could not download {name}: {'; '.join(failures)}. Run the command again (it goes on "
-        f"where it stopped), name a mirror with --url, or put the file into {folder} yourself"
-    )
-
-
-def _transfer(url: str, part: Path, name: str, tell: Progress) -> None:
-    """Append what is missing of `part`; start over where the server knows no ranges."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("not an http(s) address")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=60)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # it was complete
-        response = urllib.request.urlopen(url, timeout=60)
-    with response:
-        partial = response.status == 206 and have > 0
-        done = have if partial else 0
-        length = int(response.headers.get("Content-Length") or 0)
-        total = done + length if length else 0
-        with part.open("ab" if partial else "wb") as out:
-            while block := response.read(CHUNK):
-                out.write(block)
-                done += len(block)
-                tell(done, total, name)
-        if length and done < total:
-            raise ConnectionError(f"the connection ended after {done} of {total} bytes")

@@ -8,8 +8,9 @@ episodes. Of episodes with real questions it sees that there is nothing it could
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from skillbench.vocabulary import Event, Fact
 
 from .actions import parse as read_action
 from .encyclopedia.language import Fact as Told
@@ -20,23 +21,6 @@ from .retrievers.bm25 import STOP
 RANKED = {"word": ("a",)}
 HOP_KEYS = {1: "one", 2: "two", 3: "three"}
 PLAIN = STOP | {"from", "under", "has", "on", "its", "takes", "about"}
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An action: what is done with which words."""
-
-    verb: str
-    entities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing an episode shows: `key` was done well (`good`) or not; `slots` fill its phrase."""
-
-    key: str
-    good: bool
-    slots: tuple[tuple[str, str], ...] = ()
 
 
 def parse(action: str) -> Event | None:

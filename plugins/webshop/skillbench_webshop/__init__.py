@@ -21,7 +21,7 @@ def skillbench_register_environments(register):
             "data": "",  # folder of the official files; "": WEBSHOP_DATA
             "disjoint": False,  # official train goals: leave out products that are tested
             "train_shops": 200,  # generated shops per split, 12 goals each
-            "test_shops": 17,
+            "test_shops": 17,  # generated shops to score on
             "max_steps": 0,  # actions per episode; 0: 15, as published
             "repeat_goal": False,  # every page begins with the instruction, as upstream's do
         },

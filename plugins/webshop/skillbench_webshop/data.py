@@ -9,30 +9,22 @@ WEBSHOP_FETCH=small leaves the large files out (5.7 GB).
 
 from __future__ import annotations
 
-import hashlib
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillbench.errors import DataError
+from skillbench.fetch import Progress, Remote, download, home, sha256
 
 FETCH = "run `skillbench data fetch webshop`"
-CHUNK = 1 << 18
-Progress = Callable[[int, int, str], None]  # bytes done, bytes in all (0: unknown), what
 _DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 
 
 @dataclass(frozen=True)
-class File:
-    """One file to download. `sha256` decides; `size` (bytes) only serves the progress display."""
+class File(Remote):
+    """One file to download."""
 
-    name: str
-    urls: tuple[str, ...]
-    sha256: str
-    size: int = 0
     large: bool = False
 
 
@@ -74,11 +66,7 @@ FILES = (
 
 def path(dest: str | Path = "") -> Path:
     """The folder that holds, or would hold, the files."""
-    chosen = str(dest or os.environ.get("WEBSHOP_DATA", ""))
-    if not chosen:
-        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        chosen = f"{cache}/skillbench/webshop"
-    return Path(chosen).expanduser()
+    return home("webshop", "WEBSHOP_DATA", dest)
 
 
 # ---------------------------------------------------------------------- verifying
@@ -157,9 +145,10 @@ def fetch(
             place = root / file.name
             if place.is_file() and sha256(place) == file.sha256:
                 continue
-            chosen = [f"{url.rstrip('/')}/{file.name}" for url in urls or ()] or list(file.urls)
+            chosen = [f"{url.rstrip('/')}/{file.name}" for url in urls or ()]
             part = root / (file.name + ".part")
-            _download(file, chosen, part, tell)
+            otherwise = "or put the file into WEBSHOP_DATA yourself"
+            download(file, part, urls=chosen, progress=tell, otherwise=otherwise)
             part.replace(place)
         nouns.make(root, tell)
         if any(f.large for f in files):
@@ -170,59 +159,3 @@ def fetch(
             "choose another folder with --dest or WEBSHOP_DATA, then run the command again"
         ) from None
     return root
-
-
-def _download(file: File, urls: Sequence[str], part: Path, tell: Progress) -> None:
-    failures = []
-    for url in urls:
-        if part.exists() and sha256(part) == file.sha256:
-            return
-        try:
-            _transfer(url, part, file, tell)
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            failures.append(f"{url}: {error}")
-            continue
-        found = sha256(part)
-        if found == file.sha256:
-            return
-        part.unlink()
-        failures.append(f"{url}: sha256 is {found}, expected {file.sha256}")
-    raise DataError(
-        f"could not download {file.name}: {'; '.join(failures)}. Run the command again (it goes on "
-        "where it stopped), or put the file into WEBSHOP_DATA yourself"
-    )
-
-
-def _transfer(url: str, part: Path, file: File, tell: Progress) -> None:
-    """Append what is missing of `part`; start over where the server knows no ranges."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("not an http(s) address")
-    have = part.stat().st_size if part.exists() else 0
-    if file.size and have >= file.size:
-        part.unlink()  # complete, yet not the right bytes
-        have = 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=60)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        response = urllib.request.urlopen(url, timeout=60)
-    with response:
-        partial = response.status == 206 and have > 0
-        done = have if partial else 0
-        length = int(response.headers.get("Content-Length") or 0)
-        total = done + length if length else file.size
-        with part.open("ab" if partial else "wb") as out:
-            while block := response.read(CHUNK):
-                out.write(block)
-                done += len(block)
-                tell(done, total, file.name)
-        if length and done < total:
-            raise ConnectionError(f"the connection ended after {done} of {total} bytes")
-
-
-def sha256(file: Path) -> str:
-    """The digest of a file, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

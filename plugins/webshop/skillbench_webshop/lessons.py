@@ -12,29 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skillbench.vocabulary import Event, Fact
+
 from .phrases import PHRASES
 from .reading import ASIN, View, Wanted, goal_of, view, wanted
 from .shop import SUB_PAGES, parse_action
 
 RANKED = {"page": ("a",)}  # of the pages on which attributes stood, the teacher names the best
 BUTTONS = ("back to search", "< prev", "next >", "buy now")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A parsed command: what is done to which things."""
-
-    verb: str
-    entities: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing an episode shows: `key` was done well (`good`) or not; `slots` fill its phrase."""
-
-    key: str
-    good: bool
-    slots: tuple[tuple[str, str], ...] = ()
 
 
 def parse(action: str) -> Event | None:

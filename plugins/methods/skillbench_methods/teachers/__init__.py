@@ -17,15 +17,15 @@ CAUSAL: dict[str, Any] = {
 OPENAI: dict[str, Any] = {
     "form": "skills",
     "base_url": "",  # "": OPENAI_BASE_URL, or the client's default
-    "temperature": 1.0,
-    "max_tokens": 4096,
+    "temperature": 1.0,  # of its answers
+    "max_tokens": 4096,  # of one answer
     "attempts": 3,  # answers asked for before TeacherError
-    "timeout": 120.0,
+    "timeout": 120.0,  # seconds for one try
     "examples": 12,  # episodes shown in one prompt
     "steps": 20,  # steps shown of one episode: its last ones
     "general": 10,  # entries asked for at most: general, per task type, mistakes
     "per_type": 5,
-    "mistakes": 10,
-    "usd_per_mtok_in": 0.0,
-    "usd_per_mtok_out": 0.0,
+    "mistakes": 10,  # lessons from failures
+    "usd_per_mtok_in": 0.0,  # US dollars for a million tokens
+    "usd_per_mtok_out": 0.0,  # the same for what it writes
 }

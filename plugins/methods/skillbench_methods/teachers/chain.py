@@ -14,16 +14,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from skillbench.records import Episode
-
-
-class Event(NamedTuple):
-    """What an action does, to which entities."""
-
-    verb: str
-    entities: tuple[str, ...]
+from skillbench.vocabulary import Event
 
 
 class Parser(Protocol):
