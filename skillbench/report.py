@@ -59,7 +59,8 @@ def page(
 def _effects(result: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     from .attribution import shown_effects
 
-    return shown_effects(lines) if result["skills"].get("final") else []
+    found = result["skills"]
+    return shown_effects(lines, share=found.get("show")) if found.get("final") else []
 
 
 def _head(result: Mapping[str, Any]) -> str:
@@ -161,6 +162,7 @@ def _skills(
     effects: Sequence[Mapping[str, Any]],
 ) -> str:
     counts = result["skills"]
+    share = counts.get("show")
     if not skills and not counts["final"]:
         return ""
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts["by_kind"].items())
@@ -182,25 +184,30 @@ def _skills(
                 (number(effect.get("shown", 0)), ""),
                 (number(effect.get("cited", 0)), ""),
                 _delta_cell(effect.get("effect") or {}),
+                *([_delta_cell(effect.get("chance") or {})] if share else []),
             ]
         )
     heads = ["kind", "title", "principle", "step", "sources", "shown", "cited", "when shown"]
+    heads += ["by itself"] if share else []
+    which = "chance" if share else "effect"
     titles = {s.get("id"): s["title"] for s in skills}
     drawn = [
         {
             "skill": f"{_cut(titles.get(row['id'], ''))[:36]} {row['id'][:6]}".strip(),
-            "effect": row["effect"]["mean"],
-            "low": row["effect"]["ci95"][0],
-            "high": row["effect"]["ci95"][1],
+            "effect": row[which]["mean"],
+            "low": row[which]["ci95"][0],
+            "high": row[which]["ci95"][1],
         }
         for row in effects
-        if (row.get("effect") or {}).get("mean") is not None
+        if (row.get(which) or {}).get("mean") is not None
     ]
-    chart = charts.draw(
-        charts.effects(drawn),
-        "Success of the method less that of the same policy without it, on the tasks where the "
-        "skill was shown (weights and other skills have their part in it)",
+    said = (
+        f"What each skill does by itself: chance showed it at {share:.0%} of the episodes"
+        if share
+        else "Success of the method less that of the same policy without it, on the tasks where "
+        "the skill was shown (weights and other skills have their part in it)"
     )
+    chart = charts.draw(charts.effects(drawn), said)
     return (
         f"<h2>Skills</h2><p>{escape(line)}</p>{chart}"
         f"<details><summary>The bank that was scored ({len(skills)})</summary>"

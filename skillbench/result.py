@@ -256,7 +256,9 @@ def _skills(session: Session, arm: Arm, frozen: Mapping[int, Any]) -> dict[str, 
         if line.get("system") is not None
     ]
     kinds = sorted({kind for row in per_seed for kind in row.get("by_kind", {})})
+    share = session.config["score"].get("show")
     return {
+        **({} if share is None else {"show": share}),
         "initial": _mean([row.get("initial", 0) for row in per_seed]),
         "final": _mean([row.get("final", 0) for row in per_seed]),
         "by_kind": {

@@ -15,6 +15,7 @@ from .panel import Panel
 from .records import TOKEN_FIELDS, Completion, Episode, to_json
 from .rollout import Slot
 from .session import Blank, Session, panel_tasks
+from .showing import by_chance
 
 METHOD, BASELINE = "method", "baseline"
 LEDGER = {METHOD: "score", BASELINE: "baseline"}
@@ -52,7 +53,8 @@ class Scoring:
         memory = load_memory(self.session, seed, run.path / f"learn/{seed}/memory/frozen")
         memory.freeze()
         try:
-            self._arm(METHOD, seed, policy, memory, self.session.config["method"])
+            shown = by_chance(memory, self.session.config["score"], seed)
+            self._arm(METHOD, seed, policy, shown, self.session.config["method"])
         finally:
             close(memory)
 
