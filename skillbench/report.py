@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from . import charts
+from . import charts, devices
 from .breakeven import net
 from .pages import Cell, frame, interval, number, table
 from .store import RunDir
@@ -230,7 +230,9 @@ def _cost(result: Mapping[str, Any]) -> str:
         [[(name, ""), *((number(row.get(key)), "") for key in keys)] for name, row in rows],
         caption="What was spent",
     )
-    return f"<h2>Cost</h2>{_money(cost.get('money'))}{_even(result['break_even'])}{spent}"
+    reported = devices.text(cost.get("devices"))
+    said = f"<p>Devices: {escape(reported)}.</p>" if reported else ""
+    return f"<h2>Cost</h2>{_money(cost.get('money'))}{_even(result['break_even'])}{spent}{said}"
 
 
 def _money(money: Mapping[str, Any] | None) -> str:

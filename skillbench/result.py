@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from . import money, outcomes, prices, retries, stats
+from . import devices, money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
 from .leakage import TRAIN, overlap, scan
 from .ledger import summarize, total
@@ -148,6 +148,7 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
     cost = {"learn": spend["learn"], "per_episode": per_episode, "per_success": per_success}
     books = account(session, lines[METHOD] + lines[BASELINE], ledger, spend)
     cost["money"] = books.summary()
+    cost["devices"] = devices.summarize(ledger, session.meter.why)
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "method": config["method"],

@@ -70,6 +70,10 @@ class Scoring:
             shared.offer_baseline(self.session, seed)
 
     def _arm(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
+        with self.session.metered(LEDGER[arm], seed=seed):
+            self._play(arm, seed, policy, memory, title)
+
+    def _play(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
         table = session.config["score"]
         session.reporter.start(

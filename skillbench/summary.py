@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import devices
+
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -109,6 +111,7 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
     rows.append(("cost per episode", cost_text(cost.get("per_episode"))))
     rows.append(("  without it", cost_text((base.get("cost") or {}).get("per_episode"))))
     rows.append(("cost per success", cost_text(cost.get("per_success"))))
+    rows.append(("devices", devices.text(cost.get("devices"))))
     if not base.get("reason"):
         rows.append(("break even", break_even_text(result.get("break_even"))))
     if not result.get("rankable", True):

@@ -22,7 +22,7 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
         method="skills",
         environment="alfworld",
         policy="scripted",
-        seeds=3,
+        seeds=2,
         sets=(
             "trainer.experience=false",
             "trainer.practice=false",
@@ -30,7 +30,6 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
             "score.show=0.5",
             "score.baseline=false",
             "score.record=false",
-            "run.tasks=120",
         ),
         registry=get(),
     )
@@ -47,7 +46,7 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
         "harmful": 2,
     }
     for effect in found["useless"]:
-        assert effect["ci95"][0] <= 0 <= effect["ci95"][1]
+        assert effect["p"] > 0.05 / 3  # three of them: each may err at a third of 5 %
     for kind, sign in (("good", 1), ("harmful", -1)):
         assert all(sign * effect["mean"] > 0 for effect in found[kind])
         # The strongest of each is told from nothing even in this few games.
