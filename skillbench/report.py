@@ -168,7 +168,7 @@ def _skills(
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts["by_kind"].items())
     line = (
         f"{counts['initial']} at first, {counts['final']} at the end ({kinds}); "
-        f"{counts['tokens_per_episode']} tokens an episode (estimated)"
+        f"{counts['tokens_per_episode']:.0f} tokens an episode (estimated)"
     )
     known = {row["id"]: row for row in effects}
     rows = []
@@ -190,6 +190,7 @@ def _skills(
     heads = ["kind", "title", "principle", "step", "sources", "shown", "cited", "when shown"]
     heads += ["by itself"] if share else []
     which = "chance" if share else "effect"
+    told = [row for row in effects if (row.get(which) or {}).get("mean") is not None]
     titles = {s.get("id"): s["title"] for s in skills}
     drawn = [
         {
@@ -198,8 +199,7 @@ def _skills(
             "low": row[which]["ci95"][0],
             "high": row[which]["ci95"][1],
         }
-        for row in effects
-        if (row.get(which) or {}).get("mean") is not None
+        for row in sorted(told, key=lambda row: -row[which]["mean"])
     ]
     said = (
         f"What each skill does by itself: chance showed it at {share:.0%} of the episodes"
@@ -253,7 +253,7 @@ def _money(money: Mapping[str, Any] | None) -> str:
 
 def _even(even: Mapping[str, Any]) -> str:
     if even.get("episodes") is None:
-        return f"<p>No break-even: {escape(str(even['reason']))}.</p>"
+        return f"<p>Break-even: {escape(str(even['reason']))}.</p>"
     low, high = (("never" if v is None else f"{v:,}") for v in even["ci95"])
     line = f"Learning is paid back after {even['episodes']:,} uses [{low}, {high}]."
     if even.get("reason"):
@@ -278,12 +278,19 @@ def _origin(result: Mapping[str, Any]) -> str:
         ("hardware", ", ".join(f"{k} {v}" for k, v in origin["hardware"].items())),
         ("versions", ", ".join(f"{k} {v}" for k, v in origin["versions"].items())),
         ("data", ", ".join(f"{k} {v}" for k, v in origin["data"].items())),
-        ("leaks", f"{result['leaks']['count']} found, checked {result['leaks']['checked']}"),
+        ("leaks", f"{result['leaks']['count']} found, checked {_counts(result['leaks'])}"),
     ]
     origin_table = table(
         ["what", "value"], [[(k, ""), (v, "text")] for k, v in rows], text=1, caption="Provenance"
     )
     return f"<h2>Where this comes from</h2>{origin_table}"
+
+
+def _counts(leaks: Mapping[str, Any]) -> str:
+    checked = leaks.get("checked")
+    if not isinstance(checked, Mapping):
+        return str(checked)
+    return ", ".join(f"{n} {what}" for what, n in checked.items())
 
 
 def _score(entry: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -213,6 +213,7 @@ def run(
 
     Raises RunDirError where a row's directory belongs to another configuration.
     """
+    from . import side_by_side
     from .estimate import estimate, rate
     from .suite_table import summarize
 
@@ -240,6 +241,7 @@ def run(
     table = summarize(suite, directory.resolve(), failed)
     out = {"suite": suite.name, "title": suite.title, "command": command, **table}
     write_atomic(directory / "suite.json", json.dumps(out, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(directory / "suite.html", side_by_side.suite(out, directory))
     return out
 
 

@@ -136,7 +136,7 @@ def print_table(suite: Mapping[str, Any], directory: Path) -> None:
     for row in suite.get("placebos", ()):
         text = f"{row['row']} less its placebo {row['placebo']}: {difference(row)}"
         console.print(text, markup=False, soft_wrap=True)
-    console.print(f"runs and suite.json: {directory}")
+    console.print(f"runs, suite.json, suite.html: {directory}", markup=False, soft_wrap=True)
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> Any:
