@@ -54,9 +54,10 @@ def _pair(found: Mapping[str, Any], one: str, other: str, directory: Path) -> st
         for even in found["break_even"]
     ]
     said = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    change = difference(found["delta"])
     names = (one, other) if one != other else (f"{one} (first)", f"{other} (second)")
     return (
-        f"<h2>{escape(one)} less {escape(other)}: {escape(difference(found['delta']))} points</h2>"
+        f"<h2>{escape(one)} less {escape(other)}, points: {escape(change)}</h2>"
         + charts.draw(charts.intervals(pairs, names), f"Success of {names[0]} and {names[1]}")
         + table(
             ["success", *names, "difference", "p", "pairs"], rows, caption="By task type, paired"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from skillbench_alfworld.phrases import FILLER, PHRASES
 
-# What the scripted player's success hangs on most, so that 200 games can tell; one line for each
+# What success hangs on most, so that 200 games can tell, and harm that is not done to games which are
+# lost anyway (the embedded model solves one in eleven of those with two things); one line for each
 # piece of advice, so that no two contradict each other.
-GOOD, HARMFUL = ("order", "clean", "heat"), ("light", "two")
+GOOD, HARMFUL = ("order", "clean"), ("direct", "light")
 USELESS = (  # number of a sentence about nothing, and the task type that it pretends to be for
     (0, ""),
     (7, ""),
