@@ -144,16 +144,16 @@ def _factors(found: Mapping[str, Any]) -> str:
     names = sorted({name for row in grid for name in row["factors"]})
     cells = [
         [
+            (row["name"], "text"),
             *(({True: "yes", False: "-"}.get(row["factors"].get(name), ""), "text")
                for name in names),
             (interval(row["success"]), ""),
-            (row["name"], "text"),
         ]
         for row in grid
     ]  # fmt: skip
     if cells:
-        heads = [*names, "success", "row"]
-        out += table(heads, cells, text=len(names) - 1, caption="Success by factor")
+        heads = ["row", *names, "success"]
+        out += table(heads, cells, text=len(names), caption="Success by factor")
     return out
 
 

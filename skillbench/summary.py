@@ -112,8 +112,7 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
     rows.append(("  without it", cost_text((base.get("cost") or {}).get("per_episode"))))
     rows.append(("cost per success", cost_text(cost.get("per_success"))))
     rows.append(("devices", devices.text(cost.get("devices"))))
-    if not base.get("reason"):
-        rows.append(("break even", break_even_text(result.get("break_even"))))
+    rows.append(("break even", break_even_text(result.get("break_even"))))
     if not result.get("rankable", True):
         why = result.get("why_not") or "no reason was recorded"
         rows.append(("NOT RANKABLE", why if isinstance(why, str) else "; ".join(why)))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from skillbench_alfworld.phrases import FILLER, PHRASES
 
-# What success hangs on most, so that 200 games can tell, and harm that is not done to games which are
-# lost anyway (the embedded model solves one in eleven of those with two things); one line for each
-# piece of advice, so that no two contradict each other.
+# What success hangs on most, so that 200 games can tell; harm where there is something to lose (the
+# embedded model solves one in eleven of the games with two things, so advice against those would
+# show nothing); one line for each piece of advice, so that no two contradict each other.
 GOOD, HARMFUL = ("order", "clean"), ("direct", "light")
 USELESS = (  # number of a sentence about nothing, and the task type that it pretends to be for
     (0, ""),
