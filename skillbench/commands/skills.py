@@ -99,7 +99,7 @@ def _print(found: Mapping[str, Any]) -> None:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = max(console.width, 160)
+        console.width = max(console.width, 200)  # a log cuts no figure short
     if not found["skills"] and not found["effects"]:
         console.print("the bank is empty, and no skill was shown")
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skillbench.attribution import shown_effects
+from skillbench.attribution import leave_one_out, shown_effects
 from skillbench.config import resolve
 from skillbench.registry import get
 from skillbench.runner import execute
@@ -16,6 +16,7 @@ from skillbench.store import read_lines
 BANK = Path(__file__).parents[3] / "tasks" / "banks" / "household-planted.json"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("alfworld" not in get().environments, reason="needs the alfworld plugin")
 def test_planted_skills_are_ranked(tmp_path: Path) -> None:
     config = resolve(
@@ -45,6 +46,15 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
         "useless": 3,
         "harmful": 2,
     }
+    titles = {skill["title"]: skill["id"] for skill in bank}
+    chosen = (
+        "Search each place once (good)",
+        "Sentence 0 (useless)",
+        "Use the lamp alone (harmful)",
+    )
+    worth = leave_one_out(tmp_path / "run", [titles[title] for title in chosen], limit=15)
+    good, useless, harmful = (row["worth"]["mean"] for row in worth)
+    assert good > 0 == useless > harmful  # played again without it, a game is the very same
     for effect in found["useless"]:
         assert effect["p"] > 0.05 / 3  # three of them: each may err at a third of 5 %
     for kind, sign in (("good", 1), ("harmful", -1)):
