@@ -13,10 +13,9 @@ from pathlib import Path
 
 from skillbench_alfworld.phrases import FILLER, PHRASES
 
-# What success hangs on most, so that 200 games can tell; harm where there is something to lose (the
-# embedded model solves one in eleven of the games with two things, so advice against those would
-# show nothing); one line for each piece of advice, so that no two contradict each other.
-GOOD, HARMFUL = ("order", "clean"), ("direct", "light")
+# What the scripted player's success hangs on most, so that 200 games can tell; one line for each
+# piece of advice, so that no two contradict each other.
+GOOD, HARMFUL = ("order", "clean", "heat"), ("light", "two")
 USELESS = (  # number of a sentence about nothing, and the task type that it pretends to be for
     (0, ""),
     (7, ""),

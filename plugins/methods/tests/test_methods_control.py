@@ -42,7 +42,7 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
     for row in rows:
         found.setdefault(kinds[row["id"]], []).append(row["chance"])
     assert {kind: len(effects) for kind, effects in found.items()} == {
-        "good": 2,
+        "good": 3,
         "useless": 3,
         "harmful": 2,
     }
