@@ -4,7 +4,7 @@ A zero-cost policy plays ALFWorld (generated games) through whole runs, with eve
 writes. Figures are wall times with the share of a core that the process got beside them, since a
 busy machine says more about its other work than about this one: `steps/CPU-s` is what to compare.
 
-    python bench/harness.py [loop startup large soak] [--record] [--episodes N]
+    python bench/harness.py [loop startup large page soak] [--record] [--episodes N]
 
 `--record` adds the figures to bench/RESULTS.md with commit and machine.
 """
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("loop", "startup", "large", "soak")
+PARTS = ("loop", "startup", "large", "page", "soak")
 Row = tuple[str, str]
 
 
@@ -218,6 +218,53 @@ def like(row: dict[str, Any], number: int, seeds: int) -> str:
 
 def _told(clock: Clock, code: int) -> str:
     return str(clock) if code == 0 else f"{clock}, exit code {code}"
+
+
+def page(episodes: int) -> Iterator[Row]:
+    """report.html with 5,000 episodes in headless Chromium: until it is drawn, and a filter."""
+    import json
+
+    from playwright.sync_api import sync_playwright
+
+    from skillbench.report import page as written
+    from skillbench.store import read_lines
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        result = run(place, 200, 200, "run.max_steps=30")
+        lines = list(read_lines(place / "episodes.jsonl"))
+        many = [{**lines[i % len(lines)], "seed": i // len(lines)} for i in range(5000)]
+        path = Path(folder) / "report.html"
+        with Clock() as clock:
+            path.write_text(written(json.loads(json.dumps(result)), [], many, effects=[]))
+        size = path.stat().st_size / 1e6
+        yield "report of 5,000 episodes, written", f"{size:.1f} MB ({clock})"
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+                args=["--no-sandbox"],
+            )
+            opened, filtered, read = [], [], []
+            for _ in range(5):
+                tab = browser.new_page()
+                with Clock() as clock:
+                    tab.goto(path.as_uri(), wait_until="load")
+                    tab.wait_for_selector(".row")
+                opened.append(clock.wall)
+                with Clock() as clock:
+                    tab.select_option("#outcome", "truncated")
+                    tab.fill("#search", "mug")
+                    tab.wait_for_selector(".row")
+                filtered.append(clock.wall)
+                with Clock() as clock:
+                    tab.click(".row")
+                    tab.wait_for_selector("#episode .step")
+                read.append(clock.wall)
+                tab.close()
+            browser.close()
+    for what, times in (("opened", opened), ("filtered", filtered), ("episode shown", read)):
+        figure = f"{sorted(times)[2]:.2f} s wall, worst {max(times):.2f} s, of 5"
+        yield f"report of 5,000 episodes, {what} in Chromium", figure
 
 
 def soak(episodes: int) -> Iterator[Row]:

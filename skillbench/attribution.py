@@ -7,10 +7,12 @@
     elsewhere the same on the tasks where it was not shown
 
 `effect` is the whole method's doing on those tasks: weights and other skills have their part in it.
-Only `leave_one_out` tells them apart: the frozen method is scored again through the one loop on the
-tasks where the skill was shown, with the skill taken out of the prompt and nothing else changed
-(its place stays empty). What is lost without it is what it was worth; a skill whose interval lies
-below zero is harmful. The scored run is not touched, nor is the panel's score.
+Two ways tell them apart. `score.show=0.5` leaves it to chance which skills are shown, in the scored
+run itself: a row then holds `chance`, what the skill does by itself (showing.py). `leave_one_out`
+scores the frozen method again through the one loop on the tasks where the skill was shown, with the
+skill taken out of the prompt and nothing else changed (its place stays empty): what is lost without
+it is what it was worth. A skill whose interval lies below zero is harmful. The scored run is not
+touched, nor is the panel's score.
 """
 
 from __future__ import annotations
@@ -22,17 +24,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import stats
-from .errors import PluginError, RunDirError
+from . import showing, stats
+from .errors import RunDirError
 from .records import Context, Skill, Task
+from .showing import by_chance, take_out
 
 Key = tuple[int, str]  # seed, task id
 
 
 def shown_effects(
-    lines: Iterable[Mapping[str, Any]], titles: Mapping[str, str] | None = None
+    lines: Iterable[Mapping[str, Any]],
+    titles: Mapping[str, str] | None = None,
+    share: float | None = None,
 ) -> list[dict[str, Any]]:
-    """[{id, shown, cited, success, effect, elsewhere}], most shown first, from episode lines."""
+    """[{id, shown, cited, success, effect, elsewhere}], most shown first, from episode lines.
+
+    With `share`, the run's `score.show`, a row also has {withheld, chance} of showing.py.
+    """
+    lines = list(lines)
     arms: dict[str, dict[Key, float]] = {"method": {}, "baseline": {}}
     shown: dict[str, set[Key]] = {}
     cited: dict[str, int] = {}
@@ -61,6 +70,11 @@ def shown_effects(
                 "elsewhere": difference(arms["method"], arms["baseline"], rest),
             }
         )
+    if share is not None:
+        chance = {row["id"]: row for row in showing.effects(lines, share)}
+        for row in out:
+            found = chance.get(row["id"], {})
+            row |= {"withheld": found.get("withheld", 0), "chance": found.get("effect")}
     return out
 
 
@@ -88,15 +102,8 @@ class Without:
         found = self._memory.context(task, history, budget)
         if self._skill.id not in found.skill_ids:
             return found
-        lines = found.text.split("\n")
-        kept = [line for line in lines if self._skill.principle not in line]
-        if len(kept) == len(lines):
-            raise PluginError(
-                f"skill {self._skill.id} is shown, but no line of the prompt holds its principle: "
-                "leave-one-out needs a memory that shows each skill on lines of its own"
-            )
         ids = tuple(i for i in found.skill_ids if i != self._skill.id)
-        return replace(found, text="\n".join(kept).strip("\n"), skill_ids=ids)
+        return replace(found, text=take_out(found.text, self._skill), skill_ids=ids)
 
     def skills(self) -> list[Skill]:
         """The entries without the skill."""
@@ -179,7 +186,7 @@ def _without(
                 [Slot(tasks[e["task"]["id"]], seed, SEED_PHASE) for e in rows],
                 agent=session.agent(getattr(policy, "style", ""), table),
                 policy=policy,
-                memory=Without(memory, entry),
+                memory=Without(by_chance(memory, table, seed), entry),
                 phase="score",
                 seed=seed,
             )
@@ -201,6 +208,14 @@ def harmful(rows: Iterable[Mapping[str, Any]], key: str = "worth") -> list[str]:
         for row in rows
         if (row.get(key) or {}).get("mean") is not None and row[key]["ci95"][1] < 0
     ]
+
+
+def verdict(effect: Mapping[str, Any] | None) -> str:
+    """`helps`, `harms`, or `not told` where the interval holds 0."""
+    if not effect or effect.get("mean") is None:
+        return "-"
+    low, high = effect["ci95"]
+    return "helps" if low > 0 else "harms" if high < 0 else "not told"
 
 
 def diff(

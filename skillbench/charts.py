@@ -19,7 +19,7 @@ MISSING = (
     '<p class="soft">No chart here: drawing needs '
     "<code>pip install 'skillbench-harness[pages]'</code>.</p>"
 )
-WIDTH = 640
+WIDTH, HEIGHT, FONT = 720, 300, 11
 INK = "currentColor"
 CONFIG: dict[str, Any] = {
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
@@ -57,7 +57,8 @@ def draw(spec: Spec | None, label: str) -> str:
     svg = re.sub(r'id="(clip\d+)"', rf'id="c{number}\1"', svg)
     svg = re.sub(r"url\(#(clip\d+)\)", rf"url(#c{number}\1)", svg)
     return (
-        f'<figure><figcaption>{escape(label)}</figcaption><div class="chart">{svg}</div></figure>'
+        f'<figure><figcaption>{escape(label)}</figcaption><div class="chart" tabindex="0" '
+        f'role="group" aria-label="{escape(label)}">{svg}</div></figure>'
     )
 
 
@@ -70,7 +71,10 @@ def _percent(field: str, title: str, **scale: Any) -> Spec:
 def intervals(
     rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]], names: tuple[str, str]
 ) -> Spec | None:
-    """Means with 95 % intervals of the method and the baseline, by task type."""
+    """Means with 95 % intervals of the method and the baseline, by task type.
+
+    A second name of "" stands for a chart of one arm alone.
+    """
     values = [
         {"task type": name, "arm": arm, "success": entry["mean"],
          "low": entry["ci95"][0], "high": entry["ci95"][1]}
@@ -104,8 +108,9 @@ def _room(labels: Iterable[str]) -> Spec:
     return {"minExtent": min(7.2 * max(map(len, labels)), 300), "labelLimit": 320}
 
 
-def _arms(names: tuple[str, str]) -> Spec:
-    scale = {"domain": list(names), "range": [MAIN, OTHER]}
+def _arms(names: tuple[str, ...]) -> Spec:
+    names = tuple(filter(None, names))
+    scale = {"domain": list(names), "range": [MAIN, OTHER][: len(names)]}
     return {"field": "arm", "type": "nominal", "title": None, "scale": scale}
 
 
@@ -143,7 +148,7 @@ def net(rows: Sequence[Mapping[str, Any]], unit: str) -> Spec | None:
         return None
     name = "dollars" if unit == "usd" else unit.replace("_s", " seconds")
     title = f"gained less the bill, {name}"
-    x = {"field": "uses", "type": "quantitative", "title": "uses"}
+    x = {"field": "uses", "type": "quantitative", "title": "uses", "scale": {"nice": False}}
     return {
         "data": {"values": [dict(row) for row in rows]},
         "height": 200,
@@ -171,25 +176,71 @@ def pareto(rows: Sequence[Mapping[str, Any]], unit: str) -> Spec | None:
     what = "dollars" if unit == "usd" else unit.replace("_s", " seconds")
     name = f"{what} per 1,000 uses"
     rows = [{**row, "cost": 1000 * row["cost"]} for row in rows]
-    x = {"field": "cost", "type": "quantitative", "title": name, "scale": {"zero": False}}
+    costs = [row["cost"] for row in rows]
+    room = 0.06 * (max(costs) - min(costs)) or 0.1 * max(costs) or 1.0
+    ends = (max(min(costs) - room, 0.0), max(costs) + room)
+    rows = _labelled(rows, ends)
+    x = {"field": "cost", "type": "quantitative", "title": name,
+         "axis": {"tickCount": 8}, "scale": {"domain": list(ends), "nice": False}}  # fmt: skip
+    y = _percent("success", "success", domain=[0, 1])
     return {
         "data": {"values": rows},
-        "height": 260,
+        "height": HEIGHT,
         "layer": [
             {"transform": [{"filter": "datum.front"}],
              "mark": {"type": "line", "color": OTHER, "strokeDash": [5, 3], "aria": False},
-             "encoding": {"x": x, "y": _percent("success", "success"), "order": {"field": "cost"}}},
+             "encoding": {"x": x, "y": y, "order": {"field": "cost"}}},
             {"mark": {"type": "rule", "color": MAIN, "aria": False},
-             "encoding": {"x": x, "y": _percent("low", "success"), "y2": {"field": "high"}}},
+             "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}},
             {"mark": {"type": "point", "filled": True, "size": 80, "color": MAIN},
-             "encoding": {"x": x, "y": _percent("success", "success"),
+             "encoding": {"x": x, "y": y,
                           "detail": [{"field": "name"}, {"field": "low"}, {"field": "high"}]}},
-            {"mark": {"type": "text", "align": "left", "dx": 8, "dy": -8, "color": INK,
-                      "aria": False},
-             "encoding": {"x": x, "y": _percent("success", "success"),
-                          "text": {"field": "name"}}},
+            {"mark": {"type": "rule", "color": INK, "opacity": 0.35, "aria": False},
+             "transform": [{"filter": "datum.moved"}],
+             "encoding": {"x": x, "y": y, "x2": {"field": "label_x"}, "y2": {"field": "label_y"}}},
+            *({"mark": {"type": "text", "align": side, "color": INK, "fontSize": FONT,
+                        "aria": False},
+               "transform": [{"filter": f"datum.side == '{side}'"}],
+               "encoding": {"x": {**x, "field": "label_x"}, "y": {**y, "field": "label_y"},
+                            "text": {"field": "name"}}}
+              for side in ("left", "right")),
         ],
     }  # fmt: skip
+
+
+def _labelled(rows: Sequence[Mapping[str, Any]], ends: tuple[float, float]) -> list[Spec]:
+    """Give each point a place for its name that no other name and no point covers.
+
+    Places are tried in pixels, the nearest first: right of the point, left of it where there is
+    no room, then further up and down; `moved` names get a line to their point.
+    """
+    span = ends[1] - ends[0]
+    spots = [(WIDTH * (r["cost"] - ends[0]) / span, HEIGHT * (1 - r["success"])) for r in rows]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    out = []
+    for row, (x, y) in zip(rows, spots):
+        width = 0.56 * FONT * len(str(row["name"])) + 4
+        best = None
+        for step in range(20):
+            for up in (-1, 1) if step else (-1,):
+                middle = y + up * step * (FONT + 2)
+                for side, left in (("left", x + 9), ("right", x - 9 - width)):
+                    box = (left, middle - FONT / 2 - 1, left + width, middle + FONT / 2 + 1)
+                    inside = left >= 0 and box[2] <= WIDTH + 90 and 0 <= box[1] <= HEIGHT - FONT
+                    if best is None and inside and not any(_meet(box, b) for b in taken):
+                        best = (side, box, middle, step)
+        side, box, middle, step = best or ("left", (x + 9, y, x + 9 + width, y), y, 0)
+        taken.append(box)
+        edge = box[0] if side == "left" else box[2]
+        out.append(
+            {**row, "side": side, "moved": step > 0, "label_x": ends[0] + span * edge / WIDTH,
+             "label_y": 1 - middle / HEIGHT}
+        )  # fmt: skip
+    return out
+
+
+def _meet(a: Sequence[float], b: Sequence[float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def effects(rows: Sequence[Mapping[str, Any]]) -> Spec | None:

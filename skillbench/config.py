@@ -54,6 +54,7 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "attempts": 1,  # > 1: unsolved tasks are tried again, reported apart (retries.py)
         "extra_steps": 0.0,  # of the method: share of steps beyond the limit, e.g. 0.5
         "extra_tokens": 0,  # of the method: tokens it may spend on steps beyond the limit
+        "show": None,  # share of the skills shown, by chance (0.5: half); unset = all of them
         "baseline": True,  # score the same policy without the method, too
         "record": True,  # completions.jsonl
         "bootstrap": 2000,  # resamples behind the intervals
@@ -343,6 +344,13 @@ def _check(data: Mapping[str, Any], registry: Registry) -> None:
     for key, least in (("attempts", 1), ("extra_steps", 0), ("extra_tokens", 0)):
         if data["score"][key] < least:
             raise ConfigError(f"score.{key} is at least {least}, not {data['score'][key]}")
+    share = data["score"]["show"]
+    if share is not None:
+        number = isinstance(share, (int, float)) and not isinstance(share, bool)
+        if not number or not 0 < share < 1:
+            raise ConfigError(f"score.show is {share!r}; it lies between 0 and 1, without the ends")
+        if data["score"]["attempts"] > 1:
+            raise ConfigError("score.show and score.attempts > 1 do not go together")
     if data["score"]["chunk"] < 1:
         raise ConfigError(f"score.chunk is at least 1, not {data['score']['chunk']}")
     for key in WITH_MODEL:

@@ -225,7 +225,9 @@ def _stage(
     if not start.exists():
         write_skills(session, seed, "start", memory, "", 0)
     session.mark_dirty()
-    with guarded(context.directory, session.run.path):
+    phase = getattr(trainer, "ledger_phase", "") or stage
+    metered = session.metered(phase, seed=seed, stage=stage)
+    with guarded(context.directory, session.run.path), metered:
         checkpoint: Checkpoint = trainer.fit(context)
     if checkpoint.weights is None:
         session.mark_clean()

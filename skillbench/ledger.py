@@ -1,6 +1,8 @@
 """The one ledger: every model call and every span of device time, for learning and for scoring.
 
-A line is {phase, role, model, tokens in/cached/out, calls, usd, wall_s, device_s}. What is spent in
+A line is {phase, role, model, tokens in/cached/out, calls, usd, wall_s, device_s}. A line of role
+`device` says what devices reported of a whole stage or arm (devices.py): {energy_j,
+gpu_memory_bytes}, each only where it was reported. What is spent in
 `score`, `baseline` and `retry` is evaluation; every other phase is learning. Work that was redone
 after a kill is on the ledger twice, since it was paid twice. Who makes a call knows its price:
 `usd` comes with the usage of policies and teachers.
@@ -17,7 +19,7 @@ from .store import Lines
 
 EVALUATION = ("score", "baseline", "retry", "retry_baseline")
 PHASES = ("experience", "distill", "sft", "rl", "evolve", *EVALUATION)
-ROLES = ("policy", "teacher", "trainer", "embedding")
+ROLES = ("policy", "teacher", "trainer", "embedding", "device")
 KEYS = {
     "input_tokens": "in",
     "cached_tokens": "cached",
@@ -44,6 +46,11 @@ class Ledger:
             value = getattr(usage, field)
             if value:
                 line[key] = round(value, 6) if isinstance(value, float) else value
+        self._lines.append(line | {k: v for k, v in extra.items() if v is not None})
+
+    def report(self, phase: str, figures: Mapping[str, Any], **extra: Any) -> None:
+        """Write what devices reported of a span of work."""
+        line = {"at": round(time.time(), 3), "phase": phase, "role": "device", **figures}
         self._lines.append(line | {k: v for k, v in extra.items() if v is not None})
 
 
@@ -75,6 +82,8 @@ def summarize(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     by_role: dict[str, list[Mapping[str, Any]]] = {}
     learn: list[Mapping[str, Any]] = []
     for line in lines:
+        if line["role"] == "device":
+            continue  # says nothing of tokens, calls or money
         by_phase.setdefault(line["phase"], []).append(line)
         if line["phase"] not in EVALUATION:
             learn.append(line)

@@ -144,6 +144,9 @@ class Episode:
     error: str | None = None
     system: str = ""  # the system message: instructions and the skills shown
     metrics: Mapping[str, float] = field(default_factory=dict)  # further scores of the environment
+    withheld: tuple[str, ...] | None = (
+        None  # skills left out by chance (showing.py); None: no chance
+    )
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ class Context:
     skill_ids: tuple[str, ...] = ()
     usage: Usage = Usage()
     truncated: bool = False
+    withheld: tuple[str, ...] | None = None  # picked, and left out by chance (showing.py)
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,8 @@ def episode_from_json(data: Mapping[str, Any]) -> Episode:
     kw["steps"] = tuple(Step(**s) for s in data.get("steps", ()))
     kw["usage"] = Usage(**data.get("usage", {}))
     kw["skill_ids"] = tuple(data.get("skill_ids", ()))
+    if data.get("withheld") is not None:
+        kw["withheld"] = tuple(data["withheld"])
     return Episode(**kw)
 
 

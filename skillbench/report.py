@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from . import charts
+from . import charts, devices
 from .attribution import shown_effects
 from .breakeven import net
 from .pages import Cell, frame, interval, number, table
@@ -32,9 +32,11 @@ def write_report(run: RunDir, result: Mapping[str, Any]) -> Path:
         for skill in (bank or {"skills": []})["skills"]:
             skills.setdefault(skill["id"], skill)
     # The episodes are read twice, line by line: all of them at once can fill a gigabyte.
-    effects = shown_effects(run.read("episodes.jsonl")) if result["skills"].get("final") else []
+    shown: list[dict[str, Any]] = []
+    if result["skills"].get("final"):
+        shown = shown_effects(run.read("episodes.jsonl"), share=result["skills"].get("show"))
     episodes = run.read("episodes.jsonl")
-    run.write("report.html", page(result, list(skills.values()), episodes, effects))
+    run.write("report.html", page(result, list(skills.values()), episodes, shown))
     return run.path / "report.html"
 
 
@@ -158,12 +160,13 @@ def _skills(
     effects: Sequence[Mapping[str, Any]],
 ) -> str:
     counts = result["skills"]
+    share = counts.get("show")
     if not skills and not counts["final"]:
         return ""
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts["by_kind"].items())
     line = (
         f"{counts['initial']} at first, {counts['final']} at the end ({kinds}); "
-        f"{counts['tokens_per_episode']} tokens an episode (estimated)"
+        f"{counts['tokens_per_episode']:.0f} tokens an episode (estimated)"
     )
     known = {row["id"]: row for row in effects}
     rows = []
@@ -179,25 +182,30 @@ def _skills(
                 (number(effect.get("shown", 0)), ""),
                 (number(effect.get("cited", 0)), ""),
                 _delta_cell(effect.get("effect") or {}),
+                *([_delta_cell(effect.get("chance") or {})] if share else []),
             ]
         )
     heads = ["kind", "title", "principle", "step", "sources", "shown", "cited", "when shown"]
+    heads += ["by itself"] if share else []
+    which = "chance" if share else "effect"
+    told = [row for row in effects if (row.get(which) or {}).get("mean") is not None]
     titles = {s.get("id"): s["title"] for s in skills}
     drawn = [
         {
             "skill": f"{_cut(titles.get(row['id'], ''))[:36]} {row['id'][:6]}".strip(),
-            "effect": row["effect"]["mean"],
-            "low": row["effect"]["ci95"][0],
-            "high": row["effect"]["ci95"][1],
+            "effect": row[which]["mean"],
+            "low": row[which]["ci95"][0],
+            "high": row[which]["ci95"][1],
         }
-        for row in effects
-        if (row.get("effect") or {}).get("mean") is not None
+        for row in sorted(told, key=lambda row: -row[which]["mean"])
     ]
-    chart = charts.draw(
-        charts.effects(drawn),
-        "Success of the method less that of the same policy without it, on the tasks where the "
-        "skill was shown (weights and other skills have their part in it)",
+    said = (
+        f"What each skill does by itself: chance showed it at {share:.0%} of the episodes"
+        if share
+        else "Success of the method less that of the same policy without it, on the tasks where "
+        "the skill was shown (weights and other skills have their part in it)"
     )
+    chart = charts.draw(charts.effects(drawn), said)
     return (
         f"<h2>Skills</h2><p>{escape(line)}</p>{chart}"
         f"<details><summary>The bank that was scored ({len(skills)})</summary>"
@@ -220,7 +228,9 @@ def _cost(result: Mapping[str, Any]) -> str:
         [[(name, ""), *((number(row.get(key)), "") for key in keys)] for name, row in rows],
         caption="What was spent",
     )
-    return f"<h2>Cost</h2>{_money(cost.get('money'))}{_even(result['break_even'])}{spent}"
+    reported = devices.text(cost.get("devices"))
+    said = f"<p>Devices: {escape(reported)}.</p>" if reported else ""
+    return f"<h2>Cost</h2>{_money(cost.get('money'))}{_even(result['break_even'])}{spent}{said}"
 
 
 def _money(money: Mapping[str, Any] | None) -> str:
@@ -241,7 +251,7 @@ def _money(money: Mapping[str, Any] | None) -> str:
 
 def _even(even: Mapping[str, Any]) -> str:
     if even.get("episodes") is None:
-        return f"<p>No break-even: {escape(str(even['reason']))}.</p>"
+        return f"<p>Break-even: {escape(str(even['reason']))}.</p>"
     low, high = (("never" if v is None else f"{v:,}") for v in even["ci95"])
     line = f"Learning is paid back after {even['episodes']:,} uses [{low}, {high}]."
     if even.get("reason"):
@@ -266,12 +276,19 @@ def _origin(result: Mapping[str, Any]) -> str:
         ("hardware", ", ".join(f"{k} {v}" for k, v in origin["hardware"].items())),
         ("versions", ", ".join(f"{k} {v}" for k, v in origin["versions"].items())),
         ("data", ", ".join(f"{k} {v}" for k, v in origin["data"].items())),
-        ("leaks", f"{result['leaks']['count']} found, checked {result['leaks']['checked']}"),
+        ("leaks", f"{result['leaks']['count']} found, checked {_counts(result['leaks'])}"),
     ]
     origin_table = table(
         ["what", "value"], [[(k, ""), (v, "text")] for k, v in rows], text=1, caption="Provenance"
     )
     return f"<h2>Where this comes from</h2>{origin_table}"
+
+
+def _counts(leaks: Mapping[str, Any]) -> str:
+    checked = leaks.get("checked")
+    if not isinstance(checked, Mapping):
+        return str(checked)
+    return ", ".join(f"{n} {what}" for what, n in checked.items())
 
 
 def _score(entry: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from . import money, outcomes, prices, retries, stats
+from . import devices, money, outcomes, prices, retries, stats
 from .agent import estimate_tokens
 from .leakage import TRAIN, overlap, scan
 from .ledger import summarize, total
@@ -150,6 +150,7 @@ def build(session: Session, panel: Panel, *, why_not: list[str] | None = None) -
     cost = {"learn": spend["learn"], "per_episode": per_episode, "per_success": per_success}
     books = account(session, lines[METHOD] + lines[BASELINE], ledger, spend)
     cost["money"] = books.summary()
+    cost["devices"] = devices.summarize(ledger, session.meter.why)
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "method": config["method"],
@@ -258,7 +259,9 @@ def _skills(session: Session, arm: Arm, frozen: Mapping[int, Any]) -> dict[str, 
         if line.get("system") is not None
     ]
     kinds = sorted({kind for row in per_seed for kind in row.get("by_kind", {})})
+    share = session.config["score"].get("show")
     return {
+        **({} if share is None else {"show": share}),
         "initial": _mean([row.get("initial", 0) for row in per_seed]),
         "final": _mean([row.get("final", 0) for row in per_seed]),
         "by_kind": {

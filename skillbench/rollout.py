@@ -309,6 +309,7 @@ class _Attempt:
             score=0.0 if error else float(self.info.get("score", success)),
             final_observation=self.observation,
             skill_ids=tuple(context.skill_ids),
+            withheld=None if context.withheld is None else tuple(context.withheld),
             bank_version=self.loop.bank_version,
             usage=spent + usage if spent.calls else usage,
             wall_s=wall_s,

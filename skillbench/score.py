@@ -15,6 +15,7 @@ from .panel import Panel
 from .records import TOKEN_FIELDS, Completion, Episode, to_json
 from .rollout import Slot
 from .session import Blank, Session, panel_tasks
+from .showing import by_chance
 
 METHOD, BASELINE = "method", "baseline"
 LEDGER = {METHOD: "score", BASELINE: "baseline"}
@@ -52,7 +53,8 @@ class Scoring:
         memory = load_memory(self.session, seed, run.path / f"learn/{seed}/memory/frozen")
         memory.freeze()
         try:
-            self._arm(METHOD, seed, policy, memory, self.session.config["method"])
+            shown = by_chance(memory, self.session.config["score"], seed)
+            self._arm(METHOD, seed, policy, shown, self.session.config["method"])
         finally:
             close(memory)
 
@@ -68,6 +70,10 @@ class Scoring:
             shared.offer_baseline(self.session, seed)
 
     def _arm(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
+        with self.session.metered(LEDGER[arm], seed=seed):
+            self._play(arm, seed, policy, memory, title)
+
+    def _play(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
         table = session.config["score"]
         session.reporter.start(

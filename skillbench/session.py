@@ -8,7 +8,8 @@ reach the baseline or the next seed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from . import environments
 from .agent import Agent
 from .config import NONE_MEMORY
+from .devices import Meter
 from .errors import PluginError
 from .ledger import Ledger
 from .panel import Panel
@@ -63,6 +65,7 @@ class Session:
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
         self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
+        self.meter = Meter.find()
         self._factory: Any = None
         self.environment = self.make_environment()
         self._asyncio = asyncio.Runner()
@@ -126,6 +129,17 @@ class Session:
             self.ledger.spend(phase, role, usage, model=model, **extra)
 
         return spend
+
+    @contextmanager
+    def metered(self, phase: str, **extra: Any) -> Iterator[None]:
+        """Book what devices report of the work inside: one ledger line, none where they do not.
+
+        A span that is cut short by a kill is not booked.
+        """
+        with self.meter.span() as found:
+            yield
+        if found.known:
+            self.ledger.report(phase, found.known, **extra)
 
     def policy(self, weights: Path | None = None) -> Any:
         """The policy with the weights of a directory, or as it comes (None)."""

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from .session import Session
 
 PLAYED_BY = ("environment", "env", "policy", "agent")
-NOT_BASELINE = ("attempts", "extra_steps", "extra_tokens", "baseline", "bootstrap", "record")
+NOT_BASELINE = (
+    "attempts",
+    "extra_steps",
+    "extra_tokens",
+    "show",
+    "baseline",
+    "bootstrap",
+    "record",
+)
 
 
 def stage_key(config: Mapping[str, Any], stages: Iterable[str], stage: str, seed: int) -> str:

@@ -59,7 +59,8 @@ def _panel(name: str, rows: Sequence[Row], extra: Sequence[Column]) -> str:
         line[place] = f'<a href="#{_id(row.data["file"])}">{line[place]}</a>'
         lines.append([(cell, "") for cell in line])
     parts = [f'<h2 id="{_id(name)}">{escape(name)}</h2>']
-    parts.append(table(columns, lines, text=3, caption=name, html=True))
+    said = f"{len(rows)} result{'s' if len(rows) != 1 else ''}, the best first"
+    parts.append(table(columns, lines, text=3, caption=said, html=True))
     for unit in sorted({row.money["unit"] for row in rows}):
         points = [_point(row) for row in rows if row.money["unit"] == unit]
         parts.append(
@@ -126,8 +127,8 @@ def _row(row: Row) -> str:
         ("learning bill", escape(f"{dollars(row.money['learn'], unit)} for one learning run; "
                                  f"all runs: {cost_text((data.get('cost') or {}).get('learn'))}")),
         ("per use", escape(dollars(row.money["per_episode"], unit))),
-        ("skills", escape(str((data.get("skills") or {}).get("final", 0)))),
-        ("data", escape(str(data.get("config_digest", ""))[:16])),
+        ("skills", escape(f"{(data.get('skills') or {}).get('final', 0):,.4g}")),
+        ("configuration", escape(str(data.get("config_digest", ""))[:16])),
     ]  # fmt: skip
     facts += [
         (f"N* against {even['against']}", escape(uses(even) + _why(even))) for even in row.even

@@ -10,7 +10,8 @@
     name = "sft, no bank"
     method = "skillrl"            # a name, or a list
     set = ["memory=none"]
-    factors = { sft = true, bank = false }   # optional: main effects are computed
+    factors = { sft = true, bank = false }   # optional: effects and interactions are computed
+    placebo = "NAME"              # optional: this row is the placebo of the row NAME
 
 Each row is a run in a directory of its own below the suite's. What rows have in common is learned
 and scored once (sharing.py). A suite that was killed goes on where it was; a row that fails is
@@ -35,7 +36,8 @@ from .reporting import Reporter
 from .sharing import Shared
 from .store import write_atomic
 
-KEYS = ("name", "method", "env", "policy", "teacher", "profile", "split", "seeds", "set", "factors")
+KEYS = ("name", "method", "env", "policy", "teacher", "profile", "split", "seeds", "set", "factors",
+        "placebo")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Row:
     name: str
     config: Config
     factors: Mapping[str, bool] = field(default_factory=dict)
+    placebo: str = ""  # the name of the row whose placebo this is
 
     @property
     def directory(self) -> str:
@@ -95,6 +98,13 @@ def read(path: str, overrides: Mapping[str, Any] | None = None, registry: Any = 
     double = sorted({n for n in names if names.count(n) > 1})
     if double:
         raise ConfigError(f"suite {file.name}: two rows are called {double[0]!r}; give them names")
+    for row in rows:
+        if row.placebo and row.placebo not in {other.name for other in rows}:
+            known = [other.name for other in rows]
+            raise ConfigError(
+                f"suite {file.name}, row {row.name}: there is no row {row.placebo!r} to be the "
+                f"placebo of{suggest(row.placebo, known)}"
+            )
     return Suite(file.stem, str(data.get("title", file.stem)), tuple(rows))
 
 
@@ -129,7 +139,7 @@ def _row(
     if several[0]:
         name += f" {env}"
     factors = {str(k): bool(v) for k, v in entry.get("factors", {}).items()}
-    return Row(name, config, factors)
+    return Row(name, config, factors, str(entry.get("placebo", "")))
 
 
 def _fits(text: str, stages: Sequence[str]) -> bool:
@@ -203,6 +213,7 @@ def run(
 
     Raises RunDirError where a row's directory belongs to another configuration.
     """
+    from . import side_by_side
     from .estimate import estimate, rate
     from .suite_table import summarize
 
@@ -230,6 +241,7 @@ def run(
     table = summarize(suite, directory.resolve(), failed)
     out = {"suite": suite.name, "title": suite.title, "command": command, **table}
     write_atomic(directory / "suite.json", json.dumps(out, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(directory / "suite.html", side_by_side.suite(out, directory))
     return out
 
 

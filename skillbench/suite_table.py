@@ -1,10 +1,9 @@
 """What a suite found: its rows side by side, tie groups, and the effect of each factor.
 
 Rows on one panel with equal seeds are compared task by task. Tie groups are those of the
-leaderboard: group 1 is the best row and all that cannot be told apart from it (p >= 0.05, paired by
-task), group 2 the best of the others and all that cannot be told apart from it, and so on. A
-factor's effect is the mean success of the rows that have it minus that of the rows that have not,
-paired by seed and task.
+leaderboard: group 1 is the best row and all that cannot be told apart from it (p >= 0.05, paired
+by task), group 2 the best of the others and all that cannot be told apart from it, and so on.
+Effects of factors, their interactions and placebos are those of factors.py.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import stats
+from . import factors, stats
 from .store import read_lines
 
 if TYPE_CHECKING:
-    from .suite import Row, Suite
+    from .suite import Suite
 
 
 def summarize(suite: Suite, directory: Path, failed: Mapping[str, str]) -> dict[str, Any]:
@@ -35,6 +34,7 @@ def summarize(suite: Suite, directory: Path, failed: Mapping[str, str]) -> dict[
             "run": row.directory,
             "method": row.config["method"],
             "environment": row.config["environment"],
+            "factors": dict(row.factors),
         }
         rows.append(entry)
         if row.name in failed or not (path / "result.json").is_file():
@@ -50,7 +50,13 @@ def summarize(suite: Suite, directory: Path, failed: Mapping[str, str]) -> dict[
         scores[row.name] = _matrix(path, result["seeds"])
         learned[row.name] = any(t["enabled"] for t in row.config["trainer"].values())
     _groups(rows, scores, learned)
-    return {"rows": rows, "effects": _effects(suite.rows, scores, learned)}
+    known = (suite.rows, scores, learned)
+    return {
+        "rows": rows,
+        "effects": factors.effects(*known),
+        "interactions": factors.interactions(*known),
+        "placebos": factors.placebos(*known),
+    }
 
 
 def _matrix(path: Path, seeds: int) -> np.ndarray:
@@ -92,29 +98,6 @@ def _differ(a: str, b: str, scores: Mapping[str, np.ndarray], learned: Mapping[s
     return found["p"] is not None and found["p"] < 0.05
 
 
-def _effects(
-    rows: Sequence[Row], scores: Mapping[str, np.ndarray], learned: Mapping[str, bool]
-) -> dict[str, Any]:
-    """The main effect of each factor, over the rows that say whether they have it."""
-    out: dict[str, Any] = {}
-    for name in sorted({f for row in rows for f in row.factors}):
-        sides: dict[bool, list[np.ndarray]] = {True: [], False: []}
-        trained = {True: False, False: False}
-        for row in rows:
-            if row.name in scores and name in row.factors:
-                side = row.factors[name]
-                sides[side].append(scores[row.name])
-                trained[side] |= learned[row.name]
-        shapes = {m.shape for side in sides.values() for m in side}
-        if not sides[True] or not sides[False] or len(shapes) != 1:
-            continue
-        with_it, without = (np.mean(np.stack(sides[s]), axis=0) for s in (True, False))
-        flags = (trained[True], trained[False])
-        out[name] = stats.compare(with_it, without, learned=flags)
-        out[name]["rows"] = [len(sides[True]), len(sides[False])]
-    return out
-
-
 def print_table(suite: Mapping[str, Any], directory: Path) -> None:
     """The table for people, on stdout."""
     from rich.console import Console
@@ -123,9 +106,11 @@ def print_table(suite: Mapping[str, Any], directory: Path) -> None:
     from .summary import cost_text, difference, share
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
     table = Table(title=suite["title"], title_justify="left", box=None, pad_edge=False)
     for column in ("row", "method", "environment", "success, %", "difference", "group", "learning"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in suite["rows"]:
         head = (row["name"], row["method"], row["environment"])
         if "failed" in row:
@@ -140,6 +125,31 @@ def print_table(suite: Mapping[str, Any], directory: Path) -> None:
             cost_text(row["learn"]),
         )
     console.print(table)
+    grid = factors.table(suite["rows"])
+    if grid:
+        console.print(_grid(grid))
     for name, effect in suite["effects"].items():
-        console.print(f"effect of {name}: {difference(effect)}")
-    console.print(f"runs and suite.json: {directory}")
+        console.print(f"effect of {name}: {difference(effect)}", markup=False)
+    for name, effect in suite.get("interactions", {}).items():
+        text = f"interaction {name}: {difference(effect)}"
+        console.print(text, markup=False, soft_wrap=True)
+    for row in suite.get("placebos", ()):
+        text = f"{row['row']} less its placebo {row['placebo']}: {difference(row)}"
+        console.print(text, markup=False, soft_wrap=True)
+    console.print(f"runs, suite.json, suite.html: {directory}", markup=False, soft_wrap=True)
+
+
+def _grid(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Success by which factors a row has."""
+    from rich.table import Table
+
+    from .summary import share
+
+    table = Table(title="by factor", title_justify="left", box=None, pad_edge=False)
+    names = sorted({name for row in rows for name in row["factors"]})
+    for name in (*names, "success, %", "row"):
+        table.add_column(name)
+    for row in rows:
+        marks = [{True: "yes", False: "-"}.get(row["factors"].get(name), "") for name in names]
+        table.add_row(*marks, share(row["success"]), row["name"])
+    return table

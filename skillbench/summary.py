@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import devices
+
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -109,8 +111,8 @@ def facts(result: Mapping[str, Any], directory: Path) -> list[tuple[str, str]]:
     rows.append(("cost per episode", cost_text(cost.get("per_episode"))))
     rows.append(("  without it", cost_text((base.get("cost") or {}).get("per_episode"))))
     rows.append(("cost per success", cost_text(cost.get("per_success"))))
-    if not base.get("reason"):
-        rows.append(("break even", break_even_text(result.get("break_even"))))
+    rows.append(("devices", devices.text(cost.get("devices"))))
+    rows.append(("break even", break_even_text(result.get("break_even"))))
     if not result.get("rankable", True):
         why = result.get("why_not") or "no reason was recorded"
         rows.append(("NOT RANKABLE", why if isinstance(why, str) else "; ".join(why)))

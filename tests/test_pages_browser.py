@@ -31,7 +31,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def browser(runs: Any) -> Any:
+def browser(runs: Any, suite: Path) -> Any:
     """Chromium; the runs come first, since Playwright keeps an event loop of its own."""
     with sync_api.sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -64,6 +64,28 @@ def runs(tmp_path_factory: Any) -> dict[str, Path]:
         config = toy.config(method, "score.bootstrap=2000", seeds=2)
         execute(config, registry=toy.registry(), out=folder / name)
     return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: Any) -> Path:
+    """A suite of two factors and a run by chance, finished."""
+    import toy_more
+
+    from skillbench import suite as suites
+    from skillbench.reporting import Reporter
+
+    folder = tmp_path_factory.mktemp("suite")
+    text = 'title = "two factors"\n[defaults]\nenv = "toy"\npolicy = "toy"\nseeds = 2\n'
+    for bank, rl in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        sets = ["agent.budget=0"] * (not bank) + ["trainer.toytrain=false"] * (not rl)
+        text += f'[[row]]\nname = "b{bank}r{rl}"\nmethod = "toyskill"\nset = {sets}\n'
+        text += f"factors = {{ bank = {str(bool(bank)).lower()}, rl = {str(bool(rl)).lower()} }}\n"
+    text += '[[row]]\nname = "by chance"\nmethod = "toybank"\nset = ["score.show=0.5"]\n'
+    text = text.replace("'", '"')
+    (folder / "two.toml").write_text(text)
+    made = suites.read(str(folder / "two.toml"), {}, toy_more.registry())
+    suites.run(made, folder / "out", Reporter(), registry=toy_more.registry())
+    return folder / "out"
 
 
 @pytest.fixture
@@ -201,6 +223,153 @@ def test_the_leaderboard_page_works_and_its_plots_show_the_table(tab: Any, site:
         cost = float(re.search(r"dollars per 1,000 uses: ([\d.e−-]+)", point)[1].replace("−", "-"))
         assert cost == pytest.approx(1000 * row["money"]["per_episode"], rel=0.01)
     assert "9 %" in cells
+
+
+def test_the_page_of_the_recorded_results(tab: Any, tmp_path: Path) -> None:
+    """leaderboard/results of this checkout: links, figures of plots against the table, axe."""
+    from skillbench import published
+    from skillbench.site import page
+
+    root = Path(__file__).parent.parent / "leaderboard"
+    found = leaderboard.tables(leaderboard.read_results(root / "results"))
+    path = tmp_path / "index.html"
+    path.write_text(page(found, published.read(root / "published.toml")))
+    tab.goto(path.as_uri())
+    assert serious(tab) == []
+    for link in tab.eval_on_selector_all("a", "all => all.map(a => a.getAttribute('href'))"):
+        assert link.startswith("#")
+        assert tab.locator(f"[id='{link[1:]}']").count() == 1, link
+    marks = tab.eval_on_selector_all(
+        "svg [aria-roledescription=point]", "all => all.map(p => p.getAttribute('aria-label'))"
+    )
+    points = [m for m in marks if "uses: " in m and "name: " in m]
+    rows = [row for table in found.values() for row in table]
+    assert len(points) == len(rows) > 0
+    cells = tab.eval_on_selector_all("table td", "all => all.map(c => c.innerText)")
+    for row in rows:
+        assert any(f"{100 * row.success:.1f} %" in cell for cell in cells)
+        (point,) = (m for m in points if f"name: {row.name[:40]};" in m + ";")
+        assert figure(point, "success") == pytest.approx(100 * row.success, abs=0.51)
+        cost = figure(point, "dollars per 1,000 uses")
+        assert cost == pytest.approx(1000 * row.money["per_episode"], rel=0.01)
+    # The break-even curve crosses 0 where the table says.
+    for row in rows:
+        if row.even and row.even[0].get("episodes"):
+            curve = tab.locator(f"figure:has(figcaption:text-is('Break-even of {row.name}'))")
+            labels = curve.first.locator("[aria-roledescription=point]")
+            drawn = [
+                (figure(m, "uses"), figure(m, "net|gained less the bill, dollars"))
+                for m in labels.evaluate_all("all => all.map(p => p.getAttribute('aria-label'))")
+            ]
+            before = max(n for n, net in drawn if net < 0)
+            after = min(n for n, net in drawn if net >= 0)
+            assert before <= row.even[0]["episodes"] <= after + 1
+
+
+def figure(label: str, name: str) -> float:
+    """A number of a mark's label."""
+    found = re.search(rf"(?:^|; )(?:{name}): ([\d.,e−-]+)", label)
+    assert found, (label, name)
+    return float(found[1].replace("−", "-").replace(",", ""))
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 390)])
+def test_no_page_is_wider_than_its_window(
+    browser: Any, runs: Any, site: Path, scheme: str, width: int
+) -> None:
+    for path in (runs["skill"] / "report.html", site):
+        made = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+        made.goto(path.as_uri())
+        assert made.evaluate("document.documentElement.scrollWidth") <= width
+        made.close()
+
+
+def test_names_on_the_chart_do_not_cover_each_other(tab: Any, tmp_path: Path) -> None:
+    rows = [
+        {"name": f"method {i} (with a change)", "cost": cost, "success": success, "low": 0.1,
+         "high": 0.9, "front": False}
+        for i, (cost, success) in enumerate(
+            [(1.0, 0.5), (1.001, 0.5), (1.002, 0.51), (1.0, 0.52), (1.9, 0.5), (2.0, 0.9)]
+        )
+    ]  # fmt: skip
+    path = tmp_path / "chart.html"
+    path.write_text(frame("x", charts.draw(charts.pareto(rows, "usd"), "x")))
+    tab.goto(path.as_uri())
+    boxes = tab.evaluate(
+        """() => [...document.querySelectorAll("svg text")]
+        .filter(t => t.textContent.startsWith("method"))
+        .map(t => { const b = t.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"""
+    )
+    assert len(boxes) == len(rows)
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] + 3 or b[3] <= a[1] + 3
+            assert apart, (a, b)
+
+
+def test_the_page_of_a_comparison(tab: Any, runs: Any, capsys: Any, tmp_path: Path) -> None:
+    from skillbench.cli import main
+
+    path = runs["skill"].parent / "compare.html"
+    places = [str(runs["skill"]), str(runs["base"])]
+    assert main(["compare", *places, "--page", str(path), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    tab.goto(path.as_uri())
+    assert serious(tab) == []
+    text = tab.inner_text("main")
+    delta = found["delta"]
+    assert f"{100 * delta['mean']:+.1f} [" in text
+    marks = tab.eval_on_selector_all(
+        "svg [aria-roledescription=point]", "all => all.map(p => p.getAttribute('aria-label'))"
+    )
+    for kind, row in found["by_task_type"].items():
+        for arm, side in (("toyskill", "one"), ("base", "other")):
+            (point,) = (m for m in marks if f"task type: {kind}" in m and f"arm: {arm}" in m)
+            assert figure(point, "success") == pytest.approx(100 * row[side]["mean"], abs=0.51)
+    links = tab.locator("td a")
+    odd = found["discordant"]["tasks"]
+    assert links.count() == 2 * len(odd) > 0
+    links.first.click()  # leads to the transcript, on the page of the run
+    tab.wait_for_selector("#episode .step")
+    assert odd[0]["task"] in tab.inner_text("#episode")
+
+
+def test_the_page_of_a_suite(tab: Any, suite: Path) -> None:
+    found = json.loads((suite / "suite.json").read_text())
+    tab.goto((suite / "suite.html").as_uri())
+    assert serious(tab) == []
+    text = tab.inner_text("main")
+    for name, entry in {**found["effects"], **found["interactions"]}.items():
+        assert name in text
+        assert f"{entry['mean']:+.1%} [" in text
+    marks = tab.eval_on_selector_all(
+        "svg [aria-roledescription=point]", "all => all.map(p => p.getAttribute('aria-label'))"
+    )
+    for row in found["rows"]:
+        (point,) = (m for m in marks if re.search(rf"task type: {row['name']}(;|$)", m))
+        assert figure(point, "success") == pytest.approx(100 * row["success"]["mean"], abs=0.51)
+    for row in found["rows"]:
+        tab.goto((suite / "suite.html").as_uri())
+        tab.click(f"td a:text-is('{row['name']}')")
+        assert tab.inner_text("h1") == f"{row['method']} on toy"
+
+
+def test_the_page_of_a_run_shows_what_each_skill_does_by_itself(tab: Any, suite: Path) -> None:
+    from skillbench.attribution import shown_effects
+    from skillbench.store import read_lines
+
+    tab.goto((suite / "by-chance" / "report.html").as_uri())
+    assert "What each skill does by itself" in tab.inner_text("main")
+    marks = tab.eval_on_selector_all(
+        "svg [aria-roledescription=point]", "all => all.map(p => p.getAttribute('aria-label'))"
+    )
+    rows = shown_effects(read_lines(suite / "by-chance" / "episodes.jsonl"), share=0.5)
+    assert len(rows) == 3
+    for row in rows:
+        (point,) = (m for m in marks if f"skill: {row['id'][:6]}" in m or row["id"][:6] in m)
+        effect = figure(point, "difference of success")
+        assert effect == pytest.approx(100 * row["chance"]["mean"], abs=0.51)
+    assert serious(tab) == []
 
 
 def test_a_script_in_a_text_does_not_run(browser: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,18 @@ def test_live_bars_take_any_order_of_calls():
 def test_the_reporter_fits_the_stream():
     assert isinstance(make_reporter(io.StringIO()), Lines)
     assert figures_text({"success": 0.41234, "n": 3}) == "success 0.412, n 3"
+
+
+@pytest.mark.parametrize(
+    ("method", "sets", "said"),
+    [
+        ("toyskill", (), r"after [\d,]+ uses \[[\d,]+, ([\d,]+|never)\], counted in usd"),
+        ("toyskill", ("policy.fail=all",), "never: the method solved nothing"),
+        ("base", (), "the method is the policy as it is: it is its own baseline"),
+        ("toybank", ("score.baseline=false",), r"switched off \(score.baseline=false\)"),
+    ],
+)
+def test_each_run_prints_when_learning_is_repaid_or_why_never(execute, method, sets, said):
+    result, place = execute(method, *sets)
+    (line,) = (x for x in printed(result, place).splitlines() if x.startswith("break even"))
+    assert re.match(rf"break even +{said}", line), line

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..cli import Handler
@@ -16,6 +17,7 @@ EXAMPLES = """\
 examples:
   skillbench compare runs/skillrl runs/grpo
   skillbench compare runs/skillrl runs/react --value-per-success 0.05
+  skillbench compare runs/skillrl runs/grpo --page compare.html
 a RUN is a run directory or a file of leaderboard/results; differences are those of the first RUN
 less each of the others, and swapping two runs flips their signs"""
 
@@ -36,6 +38,7 @@ def command(parser: argparse.ArgumentParser) -> Handler:
         default=SHOWN,
         help=f"how many discordant tasks to list, with their transcripts ({SHOWN})",
     )
+    parser.add_argument("--page", metavar="FILE", help="also write it as a page, FILE.html")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return run
 
@@ -48,14 +51,26 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [load(place) for place in arguments.runs]
     value = arguments.value_per_success
     found = [compare(runs[0], other, value=value) for other in runs[1:]]
+    titles = names(runs)
+    if arguments.page:
+        _write(arguments.page, found, titles)
     if arguments.json:
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
         return 0
-    titles = names(runs)
     for result, title in zip(found, titles[1:]):
         _print(result, titles[0], title, arguments.tasks)
     return 0
+
+
+def _write(name: str, found: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> None:
+    from ..side_by_side import comparison
+    from ..store import write_atomic
+
+    path = Path(name).expanduser()
+    if path.suffix != ".html" or not path.parent.is_dir():
+        raise UsageError(f"--page {name}: name a file.html in a directory that is there")
+    write_atomic(path, comparison(found, titles, path.parent))
 
 
 def _print(found: Mapping[str, Any], one: str, other: str, tasks: int) -> None:

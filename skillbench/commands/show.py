@@ -1,4 +1,4 @@
-"""`skillbench show RUN`: the summary of a finished run, and where its page lies."""
+"""`skillbench show RUN`: the summary of a finished run or suite, and where its page lies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import UsageError, suggest
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
-    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("run", metavar="RUN", help="a run directory, or that of a suite")
     parser.add_argument(
         "--value-per-success",
         metavar="USD",
@@ -32,6 +32,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
 def run(arguments: argparse.Namespace) -> int:
     from ..runs import load_result
 
+    suite = Path(arguments.run).expanduser() / "suite.json"
+    if suite.is_file():
+        return _suite(suite, arguments.json)
     directory, result = load_result(arguments.run)
     if arguments.episode:
         return _episode(directory, arguments.episode)
@@ -44,6 +47,19 @@ def run(arguments: argparse.Namespace) -> int:
         from ..summary import print_summary
 
         print_summary(result, directory)
+    return 0
+
+
+def _suite(path: Path, as_json: bool) -> int:
+    """The rows of a suite side by side, and what its factors do."""
+    from ..suite_table import print_table
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        print_table(found, path.parent)
     return 0
 
 

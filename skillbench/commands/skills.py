@@ -18,7 +18,8 @@ examples:
   skillbench skills runs/skillrl --leave-one-out 3
   skillbench skills runs/skillrl --diff runs/other
 `when shown` is the method less the same policy without it, on the tasks where the skill was shown;
-`worth` (leave-one-out) is what is lost when this skill alone is taken out of the prompt"""
+`by itself` is what the skill does, of a run with --set score.show=0.5, where chance decides what is
+shown; `worth` (leave-one-out) is what is lost when this skill alone is taken out of the prompt"""
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -46,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runs import load_result
     from ..store import read_lines
 
-    directory, _ = load_result(arguments.run)
+    directory, result = load_result(arguments.run)
+    share = result["skills"].get("show")
     skills = _bank(directory, arguments.seed)
     titles = {skill["id"]: skill["title"] for skill in skills}
-    rows = attribution.shown_effects(read_lines(directory / "episodes.jsonl"), titles)
+    rows = attribution.shown_effects(read_lines(directory / "episodes.jsonl"), titles, share)
     found: dict[str, Any] = {
         "skills": skills,
         "effects": rows,
@@ -67,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
             )
         finally:
             reporter.finish()
+    found["show"] = share
     found["harmful"] = attribution.harmful(found.get("leave_one_out", ()))
+    found["harmful_by_itself"] = attribution.harmful(rows, "chance")
     found["harmful_where_shown"] = attribution.harmful(rows, "effect")
     if arguments.json:
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
@@ -90,18 +94,21 @@ def _print(found: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ..attribution import verdict
     from ..summary import difference
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = max(console.width, 150)
+        console.width = max(console.width, 200)  # a log cuts no figure short
     if not found["skills"] and not found["effects"]:
         console.print("the bank is empty, and no skill was shown")
         return
     effects = {row["id"]: row for row in found["effects"]}
     worth = {row["id"]: row["worth"] for row in found.get("leave_one_out", ())}
     table = Table(box=None, pad_edge=False)
-    heads = ["skill", "title", "step", "shown", "cited", "when shown"] + ["worth"] * bool(worth)
+    chance = found["show"] is not None
+    heads = ["skill", "title", "step", "shown", "cited", "when shown"]
+    heads += ["withheld", "by itself", "so it"] * chance + ["worth"] * bool(worth)
     for i, head in enumerate(heads):
         table.add_column(head, justify="right" if i > 1 else "left", overflow="fold")
     for skill in found["skills"]:
@@ -114,12 +121,18 @@ def _print(found: Mapping[str, Any]) -> None:
             str(row.get("cited", 0)),
             difference(row.get("effect")),
         ]
+        if chance:
+            effect = row.get("chance")
+            cells += [str(row.get("withheld", 0)), difference(effect), verdict(effect)]
         table.add_row(*cells, *([difference(worth.get(skill["id"]))] if worth else []))
     console.print(table)
     steps = "  ".join(f"{row['step']}: {row['skills']}" for row in found["history"])
     console.print(f"bank by step      {steps}", markup=False, soft_wrap=True)
     _list(console, "harmful", found["harmful"], "none by leave-one-out" if worth else "")
-    _list(console, "worse where shown", found["harmful_where_shown"], "none")
+    if chance:
+        _list(console, "harmful by itself", found["harmful_by_itself"], "none")
+    else:
+        _list(console, "worse where shown", found["harmful_where_shown"], "none")
     for what, skills in found.get("diff", {}).items():
         console.print(f"{what}: {len(skills)}", style="bold", markup=False)
         for skill in skills if what != "kept" else ():
