@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cli import Handler
 from ..errors import RunDirError, SkillbenchError, UsageError
@@ -22,6 +22,7 @@ examples:
   skillbench run --method base --env alfworld --policy openai:MODEL --split seen
   skillbench run --resume runs/skillrl-alfworld-household-1a2b3c4d
   skillbench run --suite contribution
+  skillbench run --method base --env alfworld --shard 0/4 --out s0
 what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
 
 
@@ -55,6 +56,12 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     )
     parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
+    parser.add_argument(
+        "--shard", metavar="I/N", default="", help="score part I (from 0) of N, to be merged"
+    )
+    parser.add_argument(
+        "--learned", metavar="RUN", help="take what a run of the same settings has learned"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print result.json on stdout")
     return run
@@ -64,6 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.suite:
         from .suite import run_suite
 
+        for flag in ("shard", "learned"):
+            if getattr(arguments, flag):
+                raise UsageError(f"--{flag} is for one run, not for a suite")
         return run_suite(arguments)
     config = _config(arguments)
     if arguments.dry_run:
@@ -72,9 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..progress import make_reporter
     from ..runner import default_directory, execute
+    from ..shards import Shard
 
+    shard = Shard.parse(arguments.shard) if arguments.shard else None
     chosen = arguments.resume or config["run"]["out"]
-    directory = Path(chosen).expanduser() if chosen else default_directory(config)
+    directory = Path(chosen).expanduser() if chosen else default_directory(config, shard=shard)
     resuming = bool(arguments.resume) and (directory / "config.toml").is_file()
     reporter = make_reporter()
     try:
@@ -83,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
             out=None if resuming else directory,
             resume=directory if resuming else None,
             reporter=reporter,
+            shard=shard,
+            learned=Path(arguments.learned).expanduser() if arguments.learned else None,
         )
     except (KeyboardInterrupt, SkillbenchError) as error:
         told = _with_hint(error, directory)
@@ -91,14 +105,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise told from error
     finally:
         reporter.finish()
-    if arguments.json:
+    return show(result, directory, as_json=arguments.json)
+
+
+def show(result: dict[str, Any], directory: Path, *, as_json: bool = False) -> int:
+    """Print a result, or what a shard has done; return the exit code."""
+    shard = "scores" not in result
+    if as_json:
         json.dump(result, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
+    elif shard:
+        number, count = result["index"], result["count"]
+        tasks = sum(result["tasks"].values())
+        sys.stdout.write(
+            f"shard {number}/{count} is done: {tasks} tasks in {directory}\n"
+            f"when all are: skillbench merge OUT SHARD ... (all {count} directories)\n"
+        )
     else:
         from ..summary import print_summary
 
         print_summary(result, directory)
-    return 0 if result.get("rankable") else NOT_RANKABLE
+    return 0 if shard or result.get("rankable") else NOT_RANKABLE
 
 
 def _config(arguments: argparse.Namespace) -> Config:
