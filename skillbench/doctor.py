@@ -117,17 +117,22 @@ def _memory_gb() -> float | None:
         return None
 
 
-def _accelerator() -> Finding:
+def accelerators() -> list[str]:
+    """Names of the GPUs here. Raises what the driver's tool raises; none without the tool."""
     # Asked of the driver, since importing torch takes seconds.
     tool = shutil.which("nvidia-smi")
-    names: list[str] = []
-    if tool:
-        query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-        try:
-            done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-            names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        except (OSError, subprocess.SubprocessError) as error:
-            return Finding("accelerator", "broken", f"nvidia-smi failed ({describe(error)})")
+    if not tool:
+        return []
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _accelerator() -> Finding:
+    try:
+        names = accelerators()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("accelerator", "broken", f"nvidia-smi failed ({describe(error)})")
     return Finding("accelerator", "ok", ", ".join(names) or "none; the quick profile needs none")
 
 

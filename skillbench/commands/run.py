@@ -179,8 +179,13 @@ def _not_begun(directory: str) -> bool:
 
 
 def _plan(config: Config, as_json: bool) -> None:
+    from ..planning import plan
+    from ..registry import get
+
+    made = plan(config, get())
     if as_json:
-        json.dump({"digest": config.digest, **config.as_dict()}, sys.stdout, indent=2)
+        table = {"digest": config.digest, **config.as_dict(), "estimate": made.as_dict()}
+        json.dump(table, sys.stdout, indent=2)
         sys.stdout.write("\n")
         return
     stages = [name for name, table in config["trainer"].items() if table["enabled"]]
@@ -191,6 +196,8 @@ def _plan(config: Config, as_json: bool) -> None:
         f"{', and the same policy without it' if config['score']['baseline'] else ''}\n"
     )
     sys.stdout.write(f"# power: {_power(config, bool(stages))}\n")
+    for line in made.text():
+        sys.stdout.write(f"# {line}\n")
     sys.stdout.write(config.to_toml())
 
 
