@@ -8,7 +8,7 @@ that it would have had, apart from times and costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,15 @@ def execute(
     registry: Any = None,
     shared: Any = None,
     shard: shards.Shard | None = None,
-    learned: Path | None = None,
+    learned: Path | Mapping[int, Path] | None = None,
 ) -> dict[str, Any]:
     """Run a method, or go on with a run; return the content of its result.json.
 
     `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing
     one with the same configuration. `shared` is what runs of a suite have in common. With `shard`
     only that share is scored, and the content of shard.json is returned; `learned` is a run that
-    has learned already. Raises SkillbenchError with what to do. A result whose `rankable` is False
-    is complete all the same.
+    has learned already, or one for each seed. Raises SkillbenchError with what to do. A result
+    whose `rankable` is False is complete all the same.
     """
 
     def work(session: Session) -> dict[str, Any]:
@@ -135,20 +135,23 @@ def _begin(session: Session) -> panels.Panel:
     return panel
 
 
-def _execute(session: Session, shard: shards.Shard | None, learned: Path | None) -> dict[str, Any]:
+def _execute(
+    session: Session, shard: shards.Shard | None, learned: Path | Mapping[int, Path] | None
+) -> dict[str, Any]:
     config = session.config
     panel = _begin(session)
     share = None
     if shard is not None:
         share = shard.share(panel.ids, session.seeds, config["score"]["chunk"])
-        _check_share(session, shard, share, panel, learned)
+        _check_share(session, shard, share, panel, learned is not None)
     scoring = Scoring(session, panel, share)
     baseline = no_baseline(session) is None
     for seed in session.seeds:
         if share is not None and seed not in share:
             continue
         if learned is not None:
-            shards.adopt(session, learned, seed)
+            source = learned[seed] if isinstance(learned, Mapping) else learned
+            shards.adopt(session, source, seed)
         frozen = learn_seed(session, seed)
         scoring.method(seed, frozen)
         if baseline:
@@ -168,7 +171,7 @@ def _check_share(
     shard: shards.Shard,
     share: dict[int, set[str]],
     panel: panels.Panel,
-    learned: Path | None,
+    learned: bool,
 ) -> None:
     """Say what a shard learns again; refuse to cut what cannot be cut."""
     cut = [seed for seed, ids in share.items() if len(ids) < len(panel.tasks)]
@@ -177,7 +180,7 @@ def _check_share(
             "score.attempts > 1 plays a seed's panel as a whole: share out whole seeds, "
             f"with at most {len(session.seeds)} shards"
         )
-    if cut and session.stages and learned is None:
+    if cut and session.stages and not learned:
         session.reporter.say(
             f"shard {shard} learns seed {', '.join(map(str, cut))} itself, and so do other shards "
             "of it, each on its own bill; --learned RUN shares what one of them has learned"

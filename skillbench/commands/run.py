@@ -62,6 +62,12 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     parser.add_argument(
         "--learned", metavar="RUN", help="take what a run of the same settings has learned"
     )
+    parser.add_argument(
+        "--executor",
+        metavar="NAME[:KEY=VALUE,...]",
+        default="local",
+        help="where it runs: local, or ray, e.g. ray:shards=16,gpus=1 (local)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print result.json on stdout")
     return run
@@ -71,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.suite:
         from .suite import run_suite
 
-        for flag in ("shard", "learned"):
-            if getattr(arguments, flag):
+        for flag, default in (("shard", ""), ("learned", None), ("executor", "local")):
+            if getattr(arguments, flag) != default:
                 raise UsageError(f"--{flag} is for one run, not for a suite")
         return run_suite(arguments)
     config = _config(arguments)
@@ -80,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         _plan(config, arguments.json)
         return 0
 
+    from .. import executors
     from ..progress import make_reporter
     from ..runner import default_directory, execute
     from ..shards import Shard
@@ -88,7 +95,19 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = arguments.resume or config["run"]["out"]
     directory = Path(chosen).expanduser() if chosen else default_directory(config, shard=shard)
     resuming = bool(arguments.resume) and (directory / "config.toml").is_file()
+    cluster = executors.parse(arguments.executor)
     reporter = make_reporter()
+    if cluster is not None:
+        if shard or arguments.learned or arguments.resume:
+            raise UsageError(
+                "--executor ray makes its own shards: leave out --shard, --learned and --resume "
+                "(the same command goes on with what is there)"
+            )
+        try:
+            result = executors.execute(config, out=directory, options=cluster, reporter=reporter)
+        finally:
+            reporter.finish()
+        return show(result, directory, as_json=arguments.json)
     try:
         result = execute(
             config,
