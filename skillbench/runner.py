@@ -50,18 +50,22 @@ def execute(
     shared: Any = None,
     shard: shards.Shard | None = None,
     learned: Path | Mapping[int, Path] | None = None,
+    max_usd: float | None = None,
 ) -> dict[str, Any]:
     """Run a method, or go on with a run; return the content of its result.json.
 
     `out` is a new directory (default: run.out, or a new one under runs/), `resume` an existing
     one with the same configuration. `shared` is what runs of a suite have in common. With `shard`
     only that share is scored, and the content of shard.json is returned; `learned` is a run that
-    has learned already, or one for each seed. Raises SkillbenchError with what to do. A result
-    whose `rankable` is False is complete all the same.
+    has learned already, or one for each seed. `max_usd` stops the run before its bill
+    passes that (BudgetStop). Raises SkillbenchError with what to do. A result whose `rankable` is
+    False is complete all the same.
     """
 
     def work(session: Session) -> dict[str, Any]:
         session.shared = shared
+        if max_usd is not None:
+            session.limit(max_usd)
         found = shards.read(session.run.path)
         if found is not None and shard not in (None, found[0]):
             raise UsageError(f"the run in {session.run.path} is shard {found[0]}, not {shard}")

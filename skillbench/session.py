@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import environments
+from . import environments, prices, provenance
 from .agent import Agent
+from .budget import Budget, Gate, Spender
 from .config import NONE_MEMORY
 from .errors import PluginError
 from .ledger import Ledger
@@ -62,6 +63,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self.budget: Budget | None = None
         self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
         self._factory: Any = None
         self.environment = self.make_environment()
@@ -119,13 +121,16 @@ class Session:
         spend = self.spender(seed=seed, stage=stage)
         return factory(model, table, spend=spend, environment=self.environment)
 
-    def spender(self, **extra: Any) -> Callable[..., None]:
+    def spender(self, **extra: Any) -> Spender:
         """A function (phase, role, usage, model) that writes on the ledger."""
+        return Spender(self.ledger, self.budget, extra)
 
-        def spend(phase: str, role: str, usage: Usage, model: str = "") -> None:
-            self.ledger.spend(phase, role, usage, model=model, **extra)
-
-        return spend
+    def limit(self, max_usd: float) -> None:
+        """Stop before the bill of this run passes a limit."""
+        tables = {role: self.config[role] for role in ("policy", "teacher")}
+        lines = self.run.read("ledger.jsonl")
+        rates = prices.rates(provenance.hardware())
+        self.budget = self.ledger.budget = Budget(max_usd, rates, tables, lines)
 
     def policy(self, weights: Path | None = None) -> Any:
         """The policy with the weights of a directory, or as it comes (None)."""
@@ -214,6 +219,7 @@ class Session:
             bank_version=bank_version(memory),
             on_episode=on_episode,
             on_call=on_call,
+            gate=None if self.budget is None else Gate(self.budget, phase),
         )
         return self._asyncio.run(play(slots, loop))
 

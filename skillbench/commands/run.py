@@ -54,6 +54,9 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     parser.add_argument(
         "--suite", metavar="NAME|FILE.toml", default="", help="run a whole comparison, row by row"
     )
+    parser.add_argument(
+        "--max-usd", metavar="X", type=_dollars, help="stop, resumable, before the bill passes X"
+    )
     parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
     parser.add_argument(
@@ -77,9 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.suite:
         from .suite import run_suite
 
-        for flag, default in (("shard", ""), ("learned", None), ("executor", "local")):
+        for flag, default in (
+            ("shard", ""),
+            ("learned", None),
+            ("executor", "local"),
+            ("max_usd", None),
+        ):
             if getattr(arguments, flag) != default:
-                raise UsageError(f"--{flag} is for one run, not for a suite")
+                raise UsageError(f"--{flag.replace('_', '-')} is for one run, not for a suite")
         return run_suite(arguments)
     config = _config(arguments)
     if arguments.dry_run:
@@ -98,10 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = executors.parse(arguments.executor)
     reporter = make_reporter()
     if cluster is not None:
-        if shard or arguments.learned or arguments.resume:
+        if shard or arguments.learned or arguments.resume or arguments.max_usd is not None:
             raise UsageError(
-                "--executor ray makes its own shards: leave out --shard, --learned and --resume "
-                "(the same command goes on with what is there)"
+                "--executor ray makes its own shards, each with its own bill: leave out --shard, "
+                "--learned, --max-usd and --resume (the same command goes on with what is there)"
             )
         try:
             result = executors.execute(config, out=directory, options=cluster, reporter=reporter)
@@ -116,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
             reporter=reporter,
             shard=shard,
             learned=Path(arguments.learned).expanduser() if arguments.learned else None,
+            max_usd=arguments.max_usd,
         )
     except (KeyboardInterrupt, SkillbenchError) as error:
         told = _with_hint(error, directory)
@@ -245,6 +254,13 @@ def _with_hint(error: BaseException, directory: Path) -> BaseException:
     if isinstance(error, SkillbenchError) and not isinstance(error, UsageError | RunDirError):
         return type(error)(f"{error}\n{hint}")
     return error
+
+
+def _dollars(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"dollars, not {text}")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -198,12 +198,30 @@ class OpenAI:
         )
 
     def _complete(self, phase: str, messages: Sequence[Mapping[str, str]]) -> str:
-        import openai
-
         client = self._connect()
         options: dict[str, Any] = {"max_completion_tokens": int(self.config["max_tokens"])}
         if float(self.config["temperature"]) != 1.0:  # reasoning models take no other
             options["temperature"] = float(self.config["temperature"])
+        limit = int(self.config["max_tokens"])
+        hold = getattr(self._spend, "hold", None)
+        held = (
+            hold(phase, "teacher", sum(len(m["content"]) for m in messages), limit) if hold else 0
+        )
+        try:
+            return self._answer(client, phase, messages, options)
+        finally:
+            if hold:
+                self._spend.release(held)  # type: ignore[union-attr]
+
+    def _answer(
+        self,
+        client: Any,
+        phase: str,
+        messages: Sequence[Mapping[str, str]],
+        options: Mapping[str, Any],
+    ) -> str:
+        import openai
+
         began = time.perf_counter()
         try:
             reply = client.chat.completions.create(
