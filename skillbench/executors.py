@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import logging
 import os
 import shutil
 import tarfile
@@ -55,7 +56,7 @@ def parse(text: str) -> RayOptions | None:
         if rest:
             raise UsageError("executor local has no options")
         return None
-    kinds = {f.name: type(f.default) for f in fields(RayOptions)}
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(RayOptions)}
     given: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
@@ -143,7 +144,7 @@ def _connect(options: RayOptions) -> Any:
         try:
             ray.init(
                 address=options.address or None, include_dashboard=False, log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
             )  # fmt: skip
         except (ConnectionError, ValueError) as error:
             raise UsageError(
