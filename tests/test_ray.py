@@ -60,6 +60,8 @@ def cluster(monkeypatch: Any) -> Any:
     ray = pytest.importorskip("ray")
     utils = pytest.importorskip("ray.cluster_utils")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # Workers of Ray run at niceness 15: beside other work on this machine they would hardly run.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     options = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
     made = utils.Cluster(initialize_head=True, head_node_args=options)
     made.others = [made.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
