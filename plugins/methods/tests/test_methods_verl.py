@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,19 @@ def test_the_loop_is_one_of_verls(out: Path, monkeypatch: Any) -> None:
     assert isinstance(output, loops.AgentLoopOutput)
     assert len(output.response_ids) == len(output.response_mask) == len(output.response_logprobs)
     assert output.reward_score == 0.0
+
+
+def test_every_setting_is_one_of_verls(out: Path) -> None:
+    found = importlib.util.find_spec("verl")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("verl is not installed")
+    hydra = pytest.importorskip("hydra")
+    folder = Path(found.submodule_search_locations[0]) / "trainer" / "config"
+    words = (out / "train.sh").read_text().partition("main_ppo")[2].replace("\\\n", " ")
+    overrides = [word for word in shlex.split(words) if "=" in word]
+    assert len(overrides) > 20
+    with hydra.initialize_config_dir(str(folder), version_base=None):
+        config = hydra.compose("ppo_trainer", overrides=overrides)
+    rollout = config.actor_rollout_ref.rollout
+    assert rollout.agent.default_agent_loop == "skillbench"
+    assert rollout.n == 8
