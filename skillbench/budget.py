@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .errors import BudgetStop
@@ -117,10 +118,20 @@ class Gate:
 
 
 class Spender:
-    """What teachers and memories book their calls with; `hold` comes before a call, if it can."""
+    """What teachers and memories book their calls with; `hold` comes before a call, if it can.
 
-    def __init__(self, ledger: Any, budget: Budget | None, extra: Mapping[str, Any]) -> None:
+    `folder` is where answers that were paid for may be kept, so that a resumed run has them.
+    """
+
+    def __init__(
+        self,
+        ledger: Any,
+        budget: Budget | None,
+        extra: Mapping[str, Any],
+        folder: Path | None = None,
+    ) -> None:
         self._ledger, self._budget, self._extra = ledger, budget, extra
+        self.folder = folder
 
     def __call__(self, phase: str, role: str, usage: Any, model: str = "") -> None:
         """Write on the ledger."""

@@ -123,7 +123,9 @@ class Session:
 
     def spender(self, **extra: Any) -> Spender:
         """A function (phase, role, usage, model) that writes on the ledger."""
-        return Spender(self.ledger, self.budget, extra)
+        seed = extra.get("seed")
+        folder = None if seed is None else self.run.path / "learn" / str(seed) / "answers"
+        return Spender(self.ledger, self.budget, extra, folder)
 
     def limit(self, max_usd: float) -> None:
         """Stop before the bill of this run passes a limit."""

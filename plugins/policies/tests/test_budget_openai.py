@@ -114,3 +114,39 @@ def test_a_teacher_is_not_asked_what_could_cost_too_much(server: Any) -> None:
     assert teacher._complete("distill", [{"role": "user", "content": "x"}])
     assert len(booked) == 1
     assert budget.flying == 0
+
+
+def test_an_answer_that_was_paid_for_is_not_asked_for_again(
+    monkeypatch: Any, tmp_path: Path
+) -> None:
+    from skillbench_methods.teachers.llm import OpenAI
+
+    from skillbench.budget import Spender
+
+    skill = {"title": "Look first", "principle": "Look before you go.", "when_to_apply": "always"}
+
+    def teach(answer: Any) -> Any:
+        answer["choices"][0]["message"]["content"] = json.dumps({"skills": [skill]})
+        return answer
+
+    class Ledger:
+        def spend(self, *line: Any, **more: Any) -> None:
+            pass
+
+    with Server(["ok", teach]) as server:  # the first answer has no JSON: asked again
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+        def ask(folder: Path, prompt: str = "p") -> Any:
+            teacher = OpenAI("t", {}, spend=Spender(Ledger(), None, {}, folder))
+            return teacher.ask("distill", prompt, "skills.schema.json")
+
+        first = ask(tmp_path / "0")
+        assert first["skills"] == [skill] and len(server.bodies) == 2
+        assert ask(tmp_path / "0") == first and len(server.bodies) == 2
+        ask(tmp_path / "0", "another question")
+        ask(tmp_path / "1")  # another seed draws for itself
+        assert len(server.bodies) == 4
+        (kept,) = (tmp_path / "1").iterdir()
+        kept.write_text("torn")
+        assert ask(tmp_path / "1") == first and len(server.bodies) == 5
