@@ -4,7 +4,10 @@ A zero-cost policy plays ALFWorld (generated games) through whole runs, with eve
 writes. Figures are wall times with the share of a core that the process got beside them, since a
 busy machine says more about its other work than about this one: `steps/CPU-s` is what to compare.
 
-    python bench/harness.py [loop startup large page soak] [--record] [--episodes N]
+    python bench/harness.py [loop latency startup large page soak] [--record] [--episodes N]
+
+`latency` plays against a policy that takes a fixed time and no work: what the loop adds to it, and
+how full it keeps the places of an engine while short episodes end and long ones go on.
 
 `--record` adds the figures to bench/RESULTS.md with commit and machine.
 """
@@ -33,7 +36,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("loop", "startup", "large", "page", "soak")
+PARTS = ("loop", "latency", "startup", "large", "page", "soak")
 Row = tuple[str, str]
 
 
@@ -124,6 +127,81 @@ def loop(episodes: int) -> Iterator[Row]:
         f"{steps / clock.wall:,.0f} steps/s, {steps / clock.cpu:,.0f} steps/CPU-s, from resolving "
         f"the configuration to report.html ({clock})",
     )
+
+
+LATENCY = 0.25  # seconds of one answer, or of one batch
+PLACES = 64  # requests that the engine serves at a time
+
+
+class FixedLatency:
+    """The scripted player behind an engine that takes `LATENCY` for whatever it is given."""
+
+    name, style, trainable, concurrency = "fixed", "compact", False, PLACES
+
+    def __init__(self, inner: Any, batching: str) -> None:
+        self.inner, self.batching = inner, batching
+        self.calls: list[int] = []
+        self.inside = 0.0  # CPU seconds of the player
+
+    async def generate(self, requests: Any) -> Any:
+        import asyncio
+
+        began = time.process_time()
+        answers = await self.inner.generate(requests)
+        self.inside += time.process_time() - began
+        self.calls.append(len(requests))
+        await asyncio.sleep(LATENCY)
+        return answers
+
+    def release(self, episode_id: str) -> None:
+        self.inner.release(episode_id)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def latency(episodes: int) -> Iterator[Row]:
+    """What the loop adds at 64 episodes at once, and how full the places are over 256."""
+    import asyncio
+
+    from skillbench.agent import Agent
+    from skillbench.registry import get
+    from skillbench.rollout import Loop, Slot, play
+    from skillbench.session import Blank
+
+    registry = get()
+    factory = registry.environments["alfworld"].load()
+    tasks = factory().tasks("unseen")
+    for warm in tasks:
+        factory().game(warm.id)
+    for batching, n in (("gather", PLACES), ("stream", 4 * PLACES)):
+        policy = FixedLatency(registry.policies["scripted"].load()(), batching)
+        slots = [Slot(tasks[i % len(tasks)], 0, "score", repeat=i // len(tasks)) for i in range(n)]
+        table = Loop(
+            agent=Agent.make({}, "compact", temperature=0.4, top_p=1.0),
+            policy=policy,
+            memory=Blank(),
+            make_environment=factory,
+        )
+        with Clock() as clock:
+            played = asyncio.run(play(slots, table))
+        steps = [len(e.steps) for e in played]
+        busy = LATENCY * len(policy.calls)
+        mean = sum(policy.calls) / len(policy.calls)
+        if batching == "stream":  # one request each; how many were in the engine at a time
+            mean = busy / clock.wall
+        # Lockstep in groups of 64: a round for each step of the longest, the short ones idle.
+        rounds = sum(max(steps[i : i + PLACES]) for i in range(0, n, PLACES))
+        ideal = sum(steps) / rounds
+        own = clock.cpu - policy.inside
+        text = f"mean batch {mean:.1f}, lockstep {ideal:.1f} ({100 * mean / ideal:.0f} %)"
+        if batching == "gather":
+            added = 100 * (clock.wall / busy - 1)
+            text = f"loop adds {added:.1f} % wall, {100 * own / busy:.1f} % CPU; {text}"
+        yield (
+            f"fixed latency {1000 * LATENCY:.0f} ms, {batching}, {n} episodes",
+            f"{text} ({clock})",
+        )
 
 
 def startup(episodes: int) -> Iterator[Row]:
@@ -323,7 +401,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     where = machine()
     rows: list[Row] = []
-    for part in given.parts or PARTS[:3]:
+    for part in given.parts or PARTS[:4]:
         for row in globals()[part](given.episodes or {"soak": 20_000}.get(part, 100_000)):
             rows.append(row)
             sys.stdout.write(f"{row[0]:<58} {row[1]}\n")

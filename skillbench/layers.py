@@ -121,7 +121,9 @@ def tasks_dir() -> Path:
 
 def profile_names() -> list[str]:
     """The profiles that come with skillbench."""
-    return sorted(path.stem for path in (tasks_dir() / "profiles").glob("*.toml"))
+    home = tasks_dir() / "profiles"
+    found = (path.relative_to(home) for path in home.rglob("*.toml"))
+    return sorted(path.with_suffix("").as_posix() for path in found)
 
 
 def read_profile(profile: str) -> list[Layer]:
@@ -130,7 +132,8 @@ def read_profile(profile: str) -> list[Layer]:
     A table `[for.ENVIRONMENT]` holds what the profile sets for one environment alone; it is a
     layer of its own, `only` for that one, over the rest of the profile.
     """
-    if profile.endswith(".toml") or "/" in profile:
+    named = profile in profile_names()
+    if not named and (profile.endswith(".toml") or "/" in profile):
         path = Path(profile).expanduser()
         if not path.is_file():
             raise UsageError(f"profile file {profile!r} does not exist; profiles: {_known()}")
@@ -145,7 +148,6 @@ def read_profile(profile: str) -> list[Layer]:
         raise ConfigError(f"profile {path} is not valid TOML: {error}") from error
     except OSError as error:
         raise UsageError(f"profile {path} cannot be read: {error.strerror}") from error
-    named = not profile.endswith(".toml") and "/" not in profile
     source = f"profile {profile}"
     special = table.pop("for", {})
     if not isinstance(special, Mapping) or not all(

@@ -36,6 +36,7 @@ class Ledger:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
+        self.budget: Any = None  # see budget.py
 
     def spend(self, phase: str, role: str, usage: Usage, *, model: str = "", **extra: Any) -> None:
         """Write one line. `extra` says whose it is (seed, stage)."""
@@ -47,6 +48,8 @@ class Ledger:
             if value:
                 line[key] = round(value, 6) if isinstance(value, float) else value
         self._lines.append(line | {k: v for k, v in extra.items() if v is not None})
+        if self.budget is not None:
+            self.budget.add(line)
 
     def report(self, phase: str, figures: Mapping[str, Any], **extra: Any) -> None:
         """Write what devices reported of a span of work."""

@@ -55,10 +55,14 @@ class EnvironmentEntry(Entry):
 
 @dataclass(frozen=True)
 class PolicyEntry(Entry):
-    """A policy or teacher. `takes_model`: True (NAME:MODEL), False (NAME) or "optional"."""
+    """A policy or teacher. `takes_model`: True (NAME:MODEL), False (NAME) or "optional".
+
+    `shape` is a lazy function (policy, model) -> the model's shape or None, for plans.
+    """
 
     trainable: bool = False
     takes_model: bool | str = False
+    shape: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ class Registry:
             trainable: bool = False,
             takes_model: bool | str = False,
             requires: str = "",
+            shape: str = "",
         ) -> None:
             entry = PolicyEntry(
                 name,
@@ -207,6 +212,7 @@ class Registry:
                 requires,
                 trainable,
                 takes_model,
+                _target(shape) if shape else "",
             )
             table.add(name, entry, plugin)
 

@@ -59,6 +59,18 @@ OnEpisode = Callable[[Slot, Episode, list[Completion]], None]
 OnCall = Callable[[str, Usage, str], None]  # role, usage, model
 
 
+class Gate(Protocol):
+    """Says whether a call may be made (budget.py)."""
+
+    async def hold(self, requests: Sequence[Request]) -> float:
+        """Hold what the requests may cost. Raises BudgetStop."""
+        ...
+
+    def release(self, amount: float) -> None:
+        """The call is over, and on the ledger."""
+        ...
+
+
 @dataclass(frozen=True)
 class Loop:
     """What all episodes of one call share."""
@@ -75,6 +87,7 @@ class Loop:
     bank_version: str = ""
     on_episode: OnEpisode | None = None
     on_call: OnCall | None = None
+    gate: Gate | None = None
 
 
 async def play(slots: Sequence[Slot], loop: Loop) -> list[Episode]:
@@ -82,9 +95,9 @@ async def play(slots: Sequence[Slot], loop: Loop) -> list[Episode]:
     if not slots:
         return []
     if getattr(loop.policy, "batching", "gather") == "stream":
-        asker: Asker = Stream(loop.policy, loop.on_call)
+        asker: Asker = Stream(loop.policy, loop.on_call, loop.gate)
     else:
-        asker = Gather(loop.policy, len(slots), loop.on_call)
+        asker = Gather(loop.policy, len(slots), loop.on_call, loop.gate)
     tasks = [asyncio.ensure_future(_slot(i, s, asker, loop)) for i, s in enumerate(slots)]
     try:
         return list(await asyncio.gather(*tasks))
@@ -114,8 +127,10 @@ class Asker(Protocol):
 class Gather:
     """Hands over the requests of all live episodes as one batch."""
 
-    def __init__(self, policy: Any, live: int, on_call: OnCall | None) -> None:
-        self.policy, self.live, self.on_call = policy, live, on_call
+    def __init__(
+        self, policy: Any, live: int, on_call: OnCall | None, gate: Gate | None = None
+    ) -> None:
+        self.policy, self.live, self.on_call, self.gate = policy, live, on_call, gate
         self.waiting: list[tuple[int, Request, asyncio.Future[Completion]]] = []
         self.flushing: asyncio.Task[None] | None = None
         self.closed = False
@@ -149,7 +164,7 @@ class Gather:
         batch.sort(key=lambda entry: entry[0])  # threads may have finished in any order
         try:
             answers: Sequence[Any] = await ask_policy(
-                self.policy, [request for _, request, _ in batch], self.on_call
+                self.policy, [request for _, request, _ in batch], self.on_call, self.gate
             )
         except BaseException as error:
             answers = [error] * len(batch)
@@ -170,14 +185,14 @@ class Gather:
 class Stream:
     """Hands over each request at once, a bounded number of them at a time."""
 
-    def __init__(self, policy: Any, on_call: OnCall | None) -> None:
-        self.policy, self.on_call = policy, on_call
-        self.gate = asyncio.Semaphore(max(1, int(getattr(policy, "concurrency", 1) or 1)))
+    def __init__(self, policy: Any, on_call: OnCall | None, gate: Gate | None = None) -> None:
+        self.policy, self.on_call, self.gate = policy, on_call, gate
+        self.places = asyncio.Semaphore(max(1, int(getattr(policy, "concurrency", 1) or 1)))
 
     async def ask(self, index: int, request: Request) -> Completion:
         """Wait for a free place, then for the answer."""
-        async with self.gate:
-            answer = (await ask_policy(self.policy, [request], self.on_call))[0]
+        async with self.places:
+            answer = (await ask_policy(self.policy, [request], self.on_call, self.gate))[0]
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -190,12 +205,24 @@ class Stream:
 
 
 async def ask_policy(
-    policy: Any, requests: list[Request], on_call: OnCall | None
+    policy: Any, requests: list[Request], on_call: OnCall | None, gate: Gate | None = None
 ) -> list[Completion | PolicyError]:
     """Call the policy, check what comes back, and report the spend of the call.
 
     Whatever a policy raises becomes a PolicyError, except for errors that no retry can mend.
     """
+    if gate is None:
+        return await _ask_policy(policy, requests, on_call)
+    held = await gate.hold(requests)
+    try:
+        return await _ask_policy(policy, requests, on_call)
+    finally:
+        gate.release(held)
+
+
+async def _ask_policy(
+    policy: Any, requests: list[Request], on_call: OnCall | None
+) -> list[Completion | PolicyError]:
     began = time.perf_counter()
     try:
         answers: list[Any] = list(await policy.generate(requests))

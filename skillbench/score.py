@@ -3,16 +3,17 @@
 An arm is the method (frozen weights and memory) or the baseline (the same policy untouched, with no
 memory). Both get the same seeds, so that they differ in nothing else. A chunk that was interrupted
 is played again whole, since the composition of batches may change the last digits of a model's
-answers; only what is missing is recorded.
+answers; only what is missing is recorded. A shard (shards.py) scores its share alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .learn import close, load_memory
 from .panel import Panel
-from .records import TOKEN_FIELDS, Completion, Episode, to_json
+from .records import TOKEN_FIELDS, Completion, Episode, Task, to_json
 from .rollout import Slot
 from .session import Blank, Session, panel_tasks
 from .showing import by_chance
@@ -25,8 +26,10 @@ SEED_PHASE = "score"
 class Scoring:
     """Scores arms into episodes.jsonl, from where an earlier process left off."""
 
-    def __init__(self, session: Session, panel: Panel) -> None:
-        self.session, self.panel = session, panel
+    def __init__(
+        self, session: Session, panel: Panel, share: Mapping[int, set[str]] | None = None
+    ) -> None:
+        self.session, self.panel, self.share = session, panel, share
         run = session.run
         self.done = {
             (line["arm"], line["seed"], line["task"]["id"]): bool(line["success"])
@@ -38,11 +41,19 @@ class Scoring:
         self.recorded = {
             (line["arm"], line["seed"], line["task"]) for line in run.read("completions.jsonl")
         }
-        self.chunks = panel_tasks(panel, session.config["score"]["chunk"])
+
+    def chunks(self, seed: int) -> list[list[Task]]:
+        """The tasks to score with a seed, in chunks of fixed composition."""
+        chunks = panel_tasks(self.panel, self.session.config["score"]["chunk"])
+        if self.share is None:
+            return chunks
+        mine = self.share.get(seed, set())
+        cut = [[task for task in chunk if task.id in mine] for chunk in chunks]
+        return [chunk for chunk in cut if chunk]
 
     def complete(self, arm: str, seed: int) -> bool:
         """Whether all tasks of an arm are on disk."""
-        return all((arm, seed, task.id) in self.done for task in self.panel.tasks)
+        return all((arm, seed, task.id) in self.done for c in self.chunks(seed) for task in c)
 
     def method(self, seed: int, frozen: dict[str, Any]) -> None:
         """Score what was learned."""
@@ -76,9 +87,10 @@ class Scoring:
     def _play(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
         table = session.config["score"]
+        chunks = self.chunks(seed)
         session.reporter.start(
             f"seed {seed}: score {title}" if arm == METHOD else f"seed {seed}: score the baseline",
-            total=len(self.panel.tasks),
+            total=sum(map(len, chunks)),
         )
         lines = session.run.lines("episodes.jsonl")
         scripts = session.run.lines("completions.jsonl") if table["record"] else None
@@ -98,7 +110,7 @@ class Scoring:
             session.reporter.advance(1, success=self._running(arm, seed))
             session.notify("skillbench_episode_end", run=session.info, episode=episode)
 
-        for chunk in self.chunks:
+        for chunk in chunks:
             have = sum((arm, seed, task.id) in self.done for task in chunk)
             if have == len(chunk):
                 session.reporter.advance(have, success=self._running(arm, seed))

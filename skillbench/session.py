@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import environments
+from . import environments, prices, provenance
 from .agent import Agent
+from .budget import Budget, Gate, Spender
 from .config import NONE_MEMORY
 from .devices import Meter
 from .errors import PluginError
@@ -64,6 +65,7 @@ class Session:
             if config["trainer"].get(name, {}).get("enabled", True)
         ]
         self.ledger = Ledger(run.lines("ledger.jsonl"))
+        self.budget: Budget | None = None
         self.shared: Any = None  # of a suite: what other runs have learned already (sharing.py)
         self.meter = Meter.find()
         self._factory: Any = None
@@ -122,13 +124,18 @@ class Session:
         spend = self.spender(seed=seed, stage=stage)
         return factory(model, table, spend=spend, environment=self.environment)
 
-    def spender(self, **extra: Any) -> Callable[..., None]:
+    def spender(self, **extra: Any) -> Spender:
         """A function (phase, role, usage, model) that writes on the ledger."""
+        seed = extra.get("seed")
+        folder = None if seed is None else self.run.path / "learn" / str(seed) / "answers"
+        return Spender(self.ledger, self.budget, extra, folder)
 
-        def spend(phase: str, role: str, usage: Usage, model: str = "") -> None:
-            self.ledger.spend(phase, role, usage, model=model, **extra)
-
-        return spend
+    def limit(self, max_usd: float) -> None:
+        """Stop before the bill of this run passes a limit."""
+        tables = {role: self.config[role] for role in ("policy", "teacher")}
+        lines = self.run.read("ledger.jsonl")
+        rates = prices.rates(provenance.hardware())
+        self.budget = self.ledger.budget = Budget(max_usd, rates, tables, lines)
 
     @contextmanager
     def metered(self, phase: str, **extra: Any) -> Iterator[None]:
@@ -228,6 +235,7 @@ class Session:
             bank_version=bank_version(memory),
             on_episode=on_episode,
             on_call=on_call,
+            gate=None if self.budget is None else Gate(self.budget, phase),
         )
         return self._asyncio.run(play(slots, loop))
 

@@ -92,20 +92,20 @@ class Shared:
         root = f"learn/{seed}"
         session.reporter.start(f"seed {seed}: {stage}, as learned in {found.name}")
         ours, theirs = session.run.path / root, found / root
-        _copy(theirs / "memory" / stage, ours / "memory" / stage)
+        copy_whole(theirs / "memory" / stage, ours / "memory" / stage)
         for path in sorted((theirs / "skills").glob("*.json")):
             kept = json.loads(path.read_text(encoding="utf-8"))["stage"]
             if kept == stage or path.name == "start.json":
                 session.run.write(f"{root}/skills/{path.name}", path.read_text(encoding="utf-8"))
         for name in ("episodes.jsonl", "metrics.jsonl"):
-            _append(session.run, found, f"{root}/{name}", lambda d: d.get("stage") == stage)
+            append_lines(session.run, found, f"{root}/{name}", lambda d: d.get("stage") == stage)
         mine = (seed, stage)
-        _append(
+        append_lines(
             session.run, found, "ledger.jsonl", lambda d: (d.get("seed"), d.get("stage")) == mine
         )
         session.run.sync()
-        _note(session.run, {"seed": seed, "stage": stage, "run": found.name})
-        _copy(theirs / stage, ours / stage)
+        note(session.run, {"seed": seed, "stage": stage, "run": found.name})
+        copy_whole(theirs / stage, ours / stage)
         return True
 
     def offer_stage(self, session: Session, seed: int, stage: str) -> None:
@@ -125,15 +125,15 @@ class Shared:
             return (line.get("arm"), line.get("seed")) == ("baseline", seed)
 
         if session.config["score"]["record"]:
-            _append(session.run, found, "completions.jsonl", mine)
-        _append(
+            append_lines(session.run, found, "completions.jsonl", mine)
+        append_lines(
             session.run,
             found,
             "ledger.jsonl",
             lambda d: (d.get("phase"), d.get("seed")) == ("baseline", seed),
         )
-        lines = _append(session.run, found, "episodes.jsonl", mine)
-        _note(session.run, {"seed": seed, "stage": "baseline", "run": found.name})
+        lines = append_lines(session.run, found, "episodes.jsonl", mine)
+        note(session.run, {"seed": seed, "stage": "baseline", "run": found.name})
         return lines
 
     def offer_baseline(self, session: Session, seed: int) -> None:
@@ -147,7 +147,7 @@ def _shareable(session: Session, stage: str) -> bool:
     return all(getattr(session.registry.trainers[name].load(), "shareable", False) for name in upto)
 
 
-def _append(
+def append_lines(
     run: RunDir, source: Path, name: str, chosen: Callable[[Mapping[str, Any]], bool]
 ) -> list[dict[str, Any]]:
     """Append the chosen lines of another run's file; what a killed attempt had copied stays."""
@@ -161,7 +161,7 @@ def _append(
     return theirs
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_whole(source: Path, target: Path) -> None:
     """Copy a directory: complete under its name, or not there."""
     draft = target.with_name(target.name + ".copy")
     shutil.rmtree(draft, ignore_errors=True)
@@ -170,7 +170,7 @@ def _copy(source: Path, target: Path) -> None:
     draft.rename(target)
 
 
-def _note(run: RunDir, entry: Mapping[str, Any]) -> None:
+def note(run: RunDir, entry: Mapping[str, Any]) -> None:
     manifest = run.load_json("manifest.json")
     taken = [e for e in manifest.get("shared", []) if e != entry]
     run.write_json("manifest.json", manifest | {"shared": [*taken, dict(entry)]})

@@ -277,7 +277,8 @@ class RunDir:
 
     def discard(self) -> None:
         """Remove a new run in which nothing has happened yet, so that its place is free again."""
-        names = ("config.toml", "manifest.json", "ledger.jsonl", "episodes.jsonl", ".lock")
+        names = ["config.toml", "manifest.json", "shard.json", "ledger.jsonl", "episodes.jsonl"]
+        names.append(".lock")
         found = list(self.path.iterdir())
         if any(p.name not in names or (p.suffix == ".jsonl" and p.stat().st_size) for p in found):
             return

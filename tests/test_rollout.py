@@ -245,3 +245,40 @@ def test_learning_refuses_other_splits(toy: Any, execute: Any, monkeypatch: Any)
     monkeypatch.setattr(toy.ToyDistill, "fit", fit)
     with pytest.raises(LeakError, match="train split alone"):
         execute("toybank")
+
+
+def test_the_places_of_an_engine_stay_full_while_long_episodes_end(toy: Any) -> None:
+    """An engine that answers whatever it holds, tick by tick: at least 90 % of lockstep's batch."""
+    places = 4
+    held: list[int] = []
+
+    class Engine(toy.ToyPolicy):
+        concurrency = places
+
+        def __init__(self) -> None:
+            super().__init__(None, {"batching": "stream"})
+            self.inside: list[Any] = []
+
+        async def generate(self, requests: Any) -> Any:
+            turn = asyncio.get_running_loop().create_future()
+            self.inside.append(turn)
+            if len(self.inside) == 1:
+                asyncio.ensure_future(self.tick())  # noqa: RUF006
+            await turn
+            return [self._one(r) for r in requests]
+
+        async def tick(self) -> None:
+            for _ in range(50):  # all that can run has run, and asked what it has to ask
+                await asyncio.sleep(0)
+            held.append(len(self.inside))
+            inside, self.inside = self.inside, []
+            for turn in inside:
+                turn.set_result(None)
+
+    episodes, _ = run(toy, 30, policy=Engine())
+    steps = [len(e.steps) for e in episodes]
+    assert len(set(steps)) > 1  # some are short
+    rounds = sum(max(steps[i : i + places]) for i in range(0, len(steps), places))
+    assert sum(held) == sum(steps)
+    assert sum(held) / len(held) >= 0.9 * sum(steps) / rounds
+    assert sum(held) / len(held) >= 0.9 * places

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cli import Handler
 from ..errors import RunDirError, SkillbenchError, UsageError
@@ -22,6 +22,7 @@ examples:
   skillbench run --method base --env alfworld --policy openai:MODEL --split seen
   skillbench run --resume runs/skillrl-alfworld-household-1a2b3c4d
   skillbench run --suite contribution
+  skillbench run --method base --env alfworld --shard 0/4 --out s0
 what the names may be: skillbench list; every key that --set knows: --dry-run shows them all"""
 
 
@@ -53,8 +54,23 @@ def command(parser: argparse.ArgumentParser) -> Handler:
     parser.add_argument(
         "--suite", metavar="NAME|FILE.toml", default="", help="run a whole comparison, row by row"
     )
+    parser.add_argument(
+        "--max-usd", metavar="X", type=_dollars, help="stop, resumable, before the bill passes X"
+    )
     parser.add_argument("--out", metavar="DIR", help="the run directory (a new one in runs/)")
     parser.add_argument("--resume", metavar="DIR", help="go on with a run that was cut off")
+    parser.add_argument(
+        "--shard", metavar="I/N", default="", help="score part I (from 0) of N, to be merged"
+    )
+    parser.add_argument(
+        "--learned", metavar="RUN", help="take what a run of the same settings has learned"
+    )
+    parser.add_argument(
+        "--executor",
+        metavar="NAME[:KEY=VALUE,...]",
+        default="local",
+        help="where it runs: local, or ray, e.g. ray:shards=16,gpus=1 (local)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print result.json on stdout")
     return run
@@ -64,25 +80,51 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.suite:
         from .suite import run_suite
 
+        for flag, default in (
+            ("shard", ""),
+            ("learned", None),
+            ("executor", "local"),
+            ("max_usd", None),
+        ):
+            if getattr(arguments, flag) != default:
+                raise UsageError(f"--{flag.replace('_', '-')} is for one run, not for a suite")
         return run_suite(arguments)
     config = _config(arguments)
     if arguments.dry_run:
         _plan(config, arguments.json)
         return 0
 
+    from .. import executors
     from ..progress import make_reporter
     from ..runner import default_directory, execute
+    from ..shards import Shard
 
+    shard = Shard.parse(arguments.shard) if arguments.shard else None
     chosen = arguments.resume or config["run"]["out"]
-    directory = Path(chosen).expanduser() if chosen else default_directory(config)
+    directory = Path(chosen).expanduser() if chosen else default_directory(config, shard=shard)
     resuming = bool(arguments.resume) and (directory / "config.toml").is_file()
+    cluster = executors.parse(arguments.executor)
     reporter = make_reporter()
+    if cluster is not None:
+        if shard or arguments.learned or arguments.resume or arguments.max_usd is not None:
+            raise UsageError(
+                "--executor ray makes its own shards, each with its own bill: leave out --shard, "
+                "--learned, --max-usd and --resume (the same command goes on with what is there)"
+            )
+        try:
+            result = executors.execute(config, out=directory, options=cluster, reporter=reporter)
+        finally:
+            reporter.finish()
+        return show(result, directory, as_json=arguments.json)
     try:
         result = execute(
             config,
             out=None if resuming else directory,
             resume=directory if resuming else None,
             reporter=reporter,
+            shard=shard,
+            learned=Path(arguments.learned).expanduser() if arguments.learned else None,
+            max_usd=arguments.max_usd,
         )
     except (KeyboardInterrupt, SkillbenchError) as error:
         told = _with_hint(error, directory)
@@ -91,14 +133,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise told from error
     finally:
         reporter.finish()
-    if arguments.json:
+    return show(result, directory, as_json=arguments.json)
+
+
+def show(result: dict[str, Any], directory: Path, *, as_json: bool = False) -> int:
+    """Print a result, or what a shard has done; return the exit code."""
+    shard = "scores" not in result
+    if as_json:
         json.dump(result, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
+    elif shard:
+        number, count = result["index"], result["count"]
+        tasks = sum(result["tasks"].values())
+        sys.stdout.write(
+            f"shard {number}/{count} is done: {tasks} tasks in {directory}\n"
+            f"when all are: skillbench merge OUT SHARD ... (all {count} directories)\n"
+        )
     else:
         from ..summary import print_summary
 
         print_summary(result, directory)
-    return 0 if result.get("rankable") else NOT_RANKABLE
+    return 0 if shard or result.get("rankable") else NOT_RANKABLE
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -152,8 +207,13 @@ def _not_begun(directory: str) -> bool:
 
 
 def _plan(config: Config, as_json: bool) -> None:
+    from ..planning import plan
+    from ..registry import get
+
+    made = plan(config, get())
     if as_json:
-        json.dump({"digest": config.digest, **config.as_dict()}, sys.stdout, indent=2)
+        table = {"digest": config.digest, **config.as_dict(), "estimate": made.as_dict()}
+        json.dump(table, sys.stdout, indent=2)
         sys.stdout.write("\n")
         return
     stages = [name for name, table in config["trainer"].items() if table["enabled"]]
@@ -164,6 +224,8 @@ def _plan(config: Config, as_json: bool) -> None:
         f"{', and the same policy without it' if config['score']['baseline'] else ''}\n"
     )
     sys.stdout.write(f"# power: {_power(config, bool(stages))}\n")
+    for line in made.text():
+        sys.stdout.write(f"# {line}\n")
     sys.stdout.write(config.to_toml())
 
 
@@ -192,6 +254,13 @@ def _with_hint(error: BaseException, directory: Path) -> BaseException:
     if isinstance(error, SkillbenchError) and not isinstance(error, UsageError | RunDirError):
         return type(error)(f"{error}\n{hint}")
     return error
+
+
+def _dollars(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"dollars, not {text}")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -33,6 +33,13 @@ def skillbench_register_teachers(register):
 
 
 @hookimpl
+def skillbench_register_commands(cli):
+    """Add `skillbench export`."""
+    target = "skillbench_methods.verl_export:command"
+    cli.add_command("export", target, help="hand the training over to verl")
+
+
+@hookimpl
 def skillbench_register_methods(register):
     """Register every method of methods/."""
     for method in METHODS:

@@ -46,6 +46,11 @@ class Experience:
         """How many episodes a stage with this table plays at most."""
         return int(config["tasks"]) * int(config["repeats"])
 
+    @staticmethod
+    def plan(config: Mapping[str, Any], evolve: Mapping[str, Any], types: int) -> dict[str, float]:
+        """What it costs: one wave of episodes; general skills, each type's, mistakes."""
+        return {"episodes": Experience.episodes(config), "teacher_calls": types + 2}
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Roll out, distill, snapshot. Raises TeacherError where the teacher fails."""
         config = {**DEFAULTS, **context.config}

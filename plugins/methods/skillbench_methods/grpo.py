@@ -73,6 +73,27 @@ class Grpo:
         """How many episodes a stage with this table plays at most."""
         return int(config["iterations"]) * int(config["tasks"]) * int(config["group"])
 
+    @staticmethod
+    def plan(config: Mapping[str, Any], evolve: Mapping[str, Any], types: int) -> dict[str, float]:
+        """What it costs: a wave of episodes and an update per iteration, looks of the teacher.
+
+        `old`, `reference`: whether each trained token is read forward once more for
+        log-probabilities of the old weights (unless the sampler's serve) and of the reference.
+        """
+        iterations = int(config["iterations"])
+        several = int(config["epochs"]) * int(config["minibatches"]) > 1
+        old = several and config["old_logprobs"] != "sampler"
+        looks = iterations // max(1, int(evolve["every"])) if evolve["enabled"] else 0
+        return {
+            "episodes": Grpo.episodes(config),
+            "waves": iterations,
+            "trained": Grpo.episodes(config) * int(config["epochs"]),
+            "old": old,
+            "reference": bool(config["kl_coef"]),
+            "groups": True,  # only those that carry a gradient are trained on
+            "teacher_calls": looks,
+        }
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Learn for the configured iterations; go on from the last checkpoint if there is one."""
         config = {**DEFAULTS, **context.config}

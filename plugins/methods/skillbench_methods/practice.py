@@ -47,6 +47,16 @@ class Practice:
         round_ = int(config["tasks"]) * int(config["repeats"]) * int(config["attempts"])
         return int(config["rounds"]) * round_
 
+    @staticmethod
+    def plan(config: Mapping[str, Any], evolve: Mapping[str, Any], types: int) -> dict[str, float]:
+        """What it costs: a wave of episodes per attempt, and the teacher about once per type."""
+        rounds = int(config["rounds"])
+        return {
+            "episodes": Practice.episodes(config),
+            "waves": rounds * int(config["attempts"]),
+            "teacher_calls": rounds * (types + 2),
+        }
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Play and learn, round by round."""
         config = {**DEFAULTS, **context.config}

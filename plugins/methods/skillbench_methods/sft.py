@@ -64,6 +64,14 @@ class Sft:
         """How many episodes a stage with this table plays at most."""
         return int(config["tasks"]) * int(config["repeats"])
 
+    @staticmethod
+    def plan(config: Mapping[str, Any], evolve: Mapping[str, Any], types: int) -> dict[str, float]:
+        """What it costs: a wave of demonstrations, half of them solved, and read per epoch."""
+        solved = 1.0 if config["source"] == "expert" else 0.5
+        kept = min(int(config["repeats"]), int(config["per_task"])) * int(config["tasks"])
+        rows = min(solved * Sft.episodes(config), kept, int(config["max_rows"]))
+        return {"episodes": Sft.episodes(config), "trained": rows * int(config["epochs"])}
+
     def fit(self, context: LearnContext) -> Checkpoint:
         """Make the demonstrations, train on them, save the weights."""
         config = {**DEFAULTS, **context.config}

@@ -17,6 +17,7 @@ def skillbench_register_policies(register):
             trainable=True,
             takes_model="optional",  # household:DIRECTORY loads another checkpoint
             requires=needs.format("hf"),
+            shape=f"{here}shapes:shape",
         )
     register(
         "hf",
@@ -25,6 +26,7 @@ def skillbench_register_policies(register):
         trainable=True,
         takes_model=True,
         requires=needs.format("hf"),
+        shape=f"{here}shapes:shape",
     )
     register(
         "openai",

@@ -4,20 +4,25 @@ Three kinds of questions make the first bank, as in SkillRL (arXiv:2602.08234, s
 skills, skills per task type, common mistakes; one more refines it. Prompts and schemas are files in
 prompts/. Every answer is checked against its schema; a fault is fed back and the model asked again;
 after `attempts` answers the stage ends with a TeacherError (the released code turns a fault into an
-empty list, and nobody notices). Episodes are drawn from all task types in turn. Every call is on
-the ledger; the key is read from the environment by the client library and written nowhere.
+empty list, and nobody notices). A usable answer is kept in the run directory: a run that was killed
+does not pay for it again, while each seed asks for itself. Episodes are drawn from all task types
+in turn. Every call is on the ledger; the key is read from the environment by the client library and
+written nowhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from skillbench.errors import TeacherError, UsageError
 from skillbench.records import Episode, Skill, Usage
+from skillbench.store import write_atomic
 from skillbench.untrusted import one_line
 
 from . import OPENAI, llm_notes
@@ -179,6 +184,11 @@ class OpenAI:
             {"role": "system", "content": text("system.md")},
             {"role": "user", "content": prompt},
         ]
+        kept = self._kept(messages, schema)
+        if kept is not None and kept.is_file():  # paid for by a process that was killed
+            answer, fault = _read(kept.read_text(encoding="utf-8"), json.loads(text(schema)))
+            if not fault and (extra is None or not extra(answer)):
+                return answer
         fault = ""
         for _ in range(max(1, int(self.config["attempts"]))):
             reply = self._complete(phase, messages)
@@ -186,6 +196,9 @@ class OpenAI:
             if not fault and extra is not None:
                 fault = extra(answer) or ""
             if not fault:
+                if kept is not None:
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomic(kept, json.dumps(answer, ensure_ascii=False) + "\n")
                 return answer
             messages += [
                 {"role": "assistant", "content": reply or "(nothing)"},
@@ -197,13 +210,40 @@ class OpenAI:
             "teacher.max_tokens, or go on offline with --teacher causal"
         )
 
-    def _complete(self, phase: str, messages: Sequence[Mapping[str, str]]) -> str:
-        import openai
+    def _kept(self, messages: Sequence[Mapping[str, str]], schema: str) -> Path | None:
+        """Where the usable answer to a question is kept in the run directory; None: nowhere."""
+        folder = getattr(self._spend, "folder", None)
+        if folder is None:
+            return None
+        asked = {k: self.config[k] for k in ("temperature", "max_tokens")}
+        question = json.dumps([self.model, schema, list(messages), asked], sort_keys=True)
+        return folder / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
 
+    def _complete(self, phase: str, messages: Sequence[Mapping[str, str]]) -> str:
         client = self._connect()
         options: dict[str, Any] = {"max_completion_tokens": int(self.config["max_tokens"])}
         if float(self.config["temperature"]) != 1.0:  # reasoning models take no other
             options["temperature"] = float(self.config["temperature"])
+        limit = int(self.config["max_tokens"])
+        hold = getattr(self._spend, "hold", None)
+        held = (
+            hold(phase, "teacher", sum(len(m["content"]) for m in messages), limit) if hold else 0
+        )
+        try:
+            return self._answer(client, phase, messages, options)
+        finally:
+            if hold:
+                self._spend.release(held)  # type: ignore[union-attr]
+
+    def _answer(
+        self,
+        client: Any,
+        phase: str,
+        messages: Sequence[Mapping[str, str]],
+        options: Mapping[str, Any],
+    ) -> str:
+        import openai
+
         began = time.perf_counter()
         try:
             reply = client.chat.completions.create(

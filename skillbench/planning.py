@@ -1,0 +1,429 @@
+"""The plan that `run --dry-run` prints: episodes, tokens, memory, device-hours, teacher, dollars.
+
+Nothing is loaded or fetched: the model is its shape (the policy's `shape`, from a local config.json
+or from published figures), an episode is half of its step limit, texts are measured by walking a
+few train tasks at random. Trainers say what they play and read (`plan`, a static method, or at
+least `episodes`). Rules for time and memory: hardware.py. Whatever is assumed is said.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import environments, panel, prices
+from .agent import Agent
+from .agent import estimate_tokens as count
+from .errors import SkillbenchError
+from .hardware import CPU, Fleet, device
+from .lazy import load_target
+from .leakage import TRAIN
+from .rollout import seed_of
+
+ANSWER = 0.2  # an answer's share of the tokens that it may have
+SOLVED_GROUPS = 2 / 3  # share of episodes whose group carries a gradient
+SHOWN = 0.5  # tokens of skills in a prompt, as a share of their budget
+OBSERVATION = 150  # tokens of a turn where it cannot be measured
+FULL = 0.9  # share of a device's memory that can be used
+WALKS, WALK = 3, 8  # train tasks that are walked, and steps of each
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Mean tokens of what an episode is made of."""
+
+    system: int
+    turn: int
+    answer: int
+    measured: bool = True
+
+
+@dataclass
+class Phase:
+    """One phase of one seed."""
+
+    name: str
+    role: str
+    episodes: float = 0.0
+    calls: float = 0.0
+    tokens_in: float = 0.0
+    cached: float = 0.0
+    tokens_out: float = 0.0
+    device_s: float = 0.0
+    usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan; figures of `phases` are per seed, `total` is over all seeds."""
+
+    seeds: int
+    phases: tuple[Phase, ...]
+    memory: Mapping[str, float]
+    fleet: Fleet | None
+    usd_per_hour: float
+    prices: str
+    assumptions: tuple[str, ...] = field(default=())
+
+    @property
+    def device_hours(self) -> float:
+        """Of all seeds."""
+        return self.seeds * sum(p.device_s for p in self.phases) / 3600
+
+    @property
+    def learn_hours(self) -> float:
+        """Device-hours of learning, of one seed."""
+        return sum(p.device_s for p in self.phases if p.name not in ("score", "baseline")) / 3600
+
+    @property
+    def usd(self) -> float:
+        """Device time at the dated prices, and what providers charge."""
+        paid = self.seeds * sum(p.usd for p in self.phases)
+        return paid + self.device_hours * self.usd_per_hour
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        fleet = self.fleet
+        return {
+            "seeds": self.seeds,
+            "phases": [vars(p) for p in self.phases],
+            "memory_gb_per_device": {k: round(v, 3) for k, v in self.memory.items()},
+            "device": fleet.device.name if fleet else None,
+            "devices": fleet.count if fleet else 0,
+            "device_hours": self.device_hours,
+            "usd": self.usd,
+            "prices": self.prices,
+            "assumptions": list(self.assumptions),
+        }
+
+    def text(self) -> Iterator[str]:
+        """Lines for the terminal."""
+        yield (
+            "per seed       role      episodes      calls    tokens in     (cached)        out"
+            "   device-h"
+        )
+        for p in self.phases:
+            yield (
+                f"{p.name:<14} {p.role:<8} {p.episodes:>9,.0f} {p.calls:>10,.0f} "
+                f"{p.tokens_in:>12,.0f} {p.cached:>12,.0f} {p.tokens_out:>10,.0f} "
+                f"{p.device_s / 3600:>10.3g}"
+            )
+        fleet = self.fleet
+        if fleet is not None:
+            total = sum(self.memory.values())
+            parts = ", ".join(f"{k} {v:.3g}" for k, v in self.memory.items())
+            there = fleet.device.memory
+            fits = "fits" if total <= 1.001 * FULL * there else "DOES NOT FIT"
+            yield f"memory per device: {total:.3g} of {there:g} GB ({fits}): {parts}"
+            hours = self.device_hours / fleet.count
+            yield (
+                f"time: {self.device_hours:.3g} device-hours over {self.seeds} seed(s), "
+                f"{hours:.3g} h on {fleet.count} x {fleet.device.name}"
+            )
+        teacher = [p for p in self.phases if p.role == "teacher"]
+        if teacher:
+            calls = self.seeds * sum(p.calls for p in teacher)
+            usd = self.seeds * sum(p.usd for p in teacher)
+            yield f"teacher: about {calls:,.0f} calls, {usd:,.2f} USD"
+        yield f"price: about {self.usd:,.2f} USD (prices of {self.prices or 'nowhere'})"
+        for text in self.assumptions:
+            yield f"assumes: {text}"
+
+
+def plan(config: Any, registry: Any) -> Plan:
+    """Make the plan of a run. Raises UsageError for a device without figures."""
+    return _Planner(config, registry).plan()
+
+
+class _Planner:
+    def __init__(self, config: Any, registry: Any) -> None:
+        self.config, self.registry = config, registry
+        self.notes: list[str] = []
+        self.environment: Any = None
+        try:
+            self.environment = environments.factory(config, registry)()
+        except SkillbenchError as error:
+            self.notes.append(f"the environment cannot be asked here ({_first(error)})")
+        own = int(getattr(self.environment, "max_steps", 50))
+        self.limit = int(config["run"]["max_steps"]) or own
+        self.steps = max(1.0, float(config["plan"]["step_share"]) * self.limit)
+        self.method = registry.methods[config["method"]]
+        self.stages = [s for s in self.method.trainers if config["trainer"][s]["enabled"]]
+        self.entry = registry.policies[config["policy"]["name"]]
+        shown = config["memory"]["name"] != "none"
+        self.texts = self._texts(round(SHOWN * config["agent"]["budget"]) if shown else 0)
+        self.window = int(config["agent"]["history"])
+        self.fleet = self._fleet()
+
+    def plan(self) -> Plan:
+        phases = [p for stage in self.stages for p in self._stage(stage)]
+        n = self._panel()
+        chunk = min(int(self.config["score"]["chunk"]), n) or 1
+        arms = ["score"]
+        shown = self.config["memory"]["name"] != "none"
+        if (self.stages or shown) and self.config["score"]["baseline"]:
+            arms.append("baseline")
+        phases += [self._play(arm, n, n / chunk) for arm in arms]
+        table = prices.newest()
+        rate = 0.0
+        memory: Mapping[str, float] = {}
+        if self.fleet is not None:
+            rate = (table.rate(self.fleet.device.name) or 0.0) * 3600
+            if not rate:
+                self.notes.append(f"{self.fleet.device.name} has no price in the table: 0 USD")
+            memory = self._memory(max(chunk, *self._live()))
+            memory = self._room(memory)
+        texts = self.texts
+        self.notes.insert(
+            0,
+            f"episodes of {self.steps:.3g} of {self.limit} steps (plan.step_share); turns of "
+            f"{texts.turn} tokens ({'walked' if texts.measured else 'not measured'}), answers of "
+            f"{texts.answer}, instructions and skills of {texts.system}; "
+            f"{SOLVED_GROUPS:.0%} of the groups carry a gradient",
+        )
+        if self.fleet is not None and not self.fleet.device.is_cpu:
+            self.notes.append(
+                "weights sharded over all devices for training, bfloat16 with float32 master "
+                "weights and moments; shares of the data sheet's rates as in skillbench/hardware.py"
+            )
+        return Plan(
+            int(self.config["run"]["seeds"]), tuple(phases), memory, self.fleet, rate, table.date,
+            tuple(self.notes),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ what there is
+
+    def _texts(self, budget: int) -> Texts:
+        style = self.config["agent"]["style"] or self.config["policy"].get("style") or "chat"
+        if style == "auto":  # of a policy that asks the model
+            style = "chat"
+        agent = Agent.make(self.config["agent"], style, temperature=1.0, top_p=1.0)
+        answer = round(ANSWER * agent.params(0).max_tokens)
+        system = count(agent.system(getattr(self.environment, "instructions", ""), "")) + budget
+        try:
+            turns = list(self._walk(agent))
+        except Exception as error:  # whatever an environment raises: a plan goes on without it
+            self.notes.append(f"no train task can be walked here ({_first(error)})")
+            turns = []
+        turn = round(sum(turns) / len(turns)) if turns else OBSERVATION
+        return Texts(system, turn, answer, bool(turns))
+
+    def _walk(self, agent: Agent) -> Iterator[int]:
+        from .session import Blank
+
+        if self.environment is None:
+            return
+        rng = random.Random(0)
+        for task in sorted(self.environment.tasks(TRAIN), key=lambda t: seed_of(t.id))[:WALKS]:
+            script = agent.begin(self.environment, Blank(), task)
+            text, info = self.environment.reset(seed=0, options={"task": task.id})
+            for _ in range(WALK):
+                allowed = info.get("admissible")
+                yield count(agent.observe(script, self.environment, text, allowed))
+                if not allowed:
+                    break
+                text, _, terminated, truncated, info = self.environment.step(rng.choice(allowed))
+                if terminated or truncated:
+                    break
+
+    def _panel(self) -> int:
+        run = self.config["run"]
+        try:
+            return len(panel.load(self.environment, run["split"], run["tasks"]).tasks)
+        except (SkillbenchError, AttributeError):
+            pass
+        name, split = self.config["environment"], run["split"]
+        rows = [r for r in panel.committed() if r["split"] == split and name in r["environment"]]
+        n = run["tasks"] or max((len(r["ids"]) for r in rows), default=0)
+        if not n:
+            self.notes.append("the panel is not known here: scoring is not counted")
+        return n
+
+    def _fleet(self) -> Fleet | None:
+        table, policy = self.config["plan"], self.config["policy"]
+        shape = self._shape(policy.get("model", ""))
+        if shape is None:
+            self.notes.append("the policy runs elsewhere or has no known shape: no device time")
+            return None
+        name = table["device"] or _here() or CPU
+        number = int(table["devices"]) or (int(policy.get("workers", 0)) or 1)
+        tensor = int(policy.get("tensor_parallel", 1) or 1)
+        return Fleet(device(name), number, min(tensor, number), shape)
+
+    def _shape(self, model: str) -> Mapping[str, int] | None:
+        """Ask the policy; for a policy without a say, whoever knows the model."""
+        if not self.entry.shape and not model:
+            return None
+        if not self.entry.shape and not self.entry.trainable:
+            return None  # e.g. an API: its devices are not ours
+        asked = [self.entry, *self.registry.policies.values()]
+        for target in dict.fromkeys(e.shape for e in asked if e.shape):
+            shape = load_target(target, what="shape")(self.config["policy"]["name"], model)
+            if shape is not None:
+                return shape
+        return None
+
+    # ------------------------------------------------------------------ what is done
+
+    def _stage(self, stage: str) -> Iterator[Phase]:
+        trainer = self.registry.trainers[stage].load()
+        table = self.config["trainer"][stage]
+        types = self._types()
+        if hasattr(trainer, "plan"):
+            work = dict(trainer.plan(table, self.config["evolve"], types))
+        elif hasattr(trainer, "episodes"):
+            work = {"episodes": trainer.episodes(table)}
+        else:
+            self.notes.append(f"stage {stage!r} does not say what it does: not counted")
+            return
+        episodes, waves = float(work.get("episodes", 0)), float(work.get("waves", 1))
+        yield self._play(stage, episodes, waves)
+        read = float(work.get("trained", 0))
+        if read:
+            each = self._row_tokens()
+            read *= SOLVED_GROUPS if work.get("groups") else 1.0
+            # A sampler in this process has the log-probabilities that training needs.
+            apart = self.fleet is not None and not self.fleet.device.is_cpu
+            passes = float(work.get("reference", 0)) + apart * float(work.get("old", 0))
+            scored = read * passes
+            phase = Phase(stage, "trainer", tokens_in=(read + scored) * each)
+            if self.fleet is not None:
+                from . import hardware
+
+                train = 6 if self.fleet.device.is_cpu else hardware.TRAIN_FLOPS
+                phase.device_s = self.fleet.flops_s(train, read * each, hardware.TRAIN)
+                phase.device_s += self.fleet.flops_s(
+                    hardware.SCORE_FLOPS, scored * each, hardware.PREFILL
+                )
+            yield phase
+        calls = float(work.get("teacher_calls", 0))
+        if calls and self.config["teacher"].get("model"):
+            yield self._teacher(stage, calls)
+
+    def _play(self, name: str, episodes: float, waves: float) -> Phase:
+        k, t = self.steps, self.texts
+        if self.window:  # each prompt is built anew: instructions, first turn, the last ones
+            each = t.system + (self.window + 2) * t.turn + self.window * t.answer
+            tokens, fresh = k * each, t.system + k * (each - t.system)
+            held: float = each + t.answer
+        else:  # one growing transcript, whose beginning is in the cache
+            tokens = k * t.system + t.turn * k * (k + 1) / 2 + t.answer * k * (k - 1) / 2
+            fresh = t.system + k * t.turn + (k - 1) * t.answer
+            held = t.system + k * (t.turn + t.answer)
+        self.held = held  # tokens of one transcript in the cache
+        phase = Phase(
+            name, "policy", episodes, episodes * k, episodes * tokens,
+            episodes * (tokens - fresh), episodes * k * t.answer,
+        )  # fmt: skip
+        if self.fleet is not None and episodes:
+            phase.device_s = self.fleet.generation_s(
+                fresh=episodes * fresh,
+                out=phase.tokens_out,
+                waves=waves,
+                live=episodes / waves,
+                turns=self.limit,
+                answer=t.answer,
+                held=held,
+            )
+        else:
+            phase.usd = self._charged("policy", phase)
+        return phase
+
+    def _row_tokens(self) -> float:
+        """Tokens that an update reads of one episode."""
+        k, t = self.steps, self.texts
+        if self.window:
+            return k * (t.system + (self.window + 2) * t.turn + (self.window + 1) * t.answer)
+        return t.system + k * (t.turn + t.answer)
+
+    def _teacher(self, stage: str, calls: float) -> Phase:
+        table = self.config["teacher"]
+        shown = int(table.get("examples", 12)) * min(int(table.get("steps", 20)), self.steps)
+        each = 1000 + shown * (self.texts.turn + self.texts.answer)
+        phase = Phase(stage, "teacher", 0, calls, calls * each, 0.0, calls * 1500)
+        phase.usd = self._charged("teacher", phase)
+        return phase
+
+    def _charged(self, who: str, phase: Phase) -> float:
+        table = self.config[who]
+        rates = [float(table.get(f"usd_per_mtok_{k}", 0) or 0) for k in ("in", "out")]
+        if any(rates):
+            return (phase.tokens_in * rates[0] + phase.tokens_out * rates[1]) / 1e6
+        spend = {"in": phase.tokens_in, "cached": phase.cached, "out": phase.tokens_out}
+        usd = prices.newest().tokens(f"{table['name']}:{table.get('model', '')}", spend)
+        if usd is None and table.get("model"):
+            self.notes.append(f"no price is known for {who} {table['model']!r}: 0 USD")
+        return usd or 0.0
+
+    def _types(self) -> int:
+        try:
+            return max(1, len({task.task_type for task in self.environment.tasks(TRAIN)}))
+        except Exception:
+            return 6  # no train data here; only teacher calls depend on it
+
+    def _live(self) -> list[float]:
+        out = [1.0]
+        for stage in self.stages:
+            trainer = self.registry.trainers[stage].load()
+            if hasattr(trainer, "plan"):
+                work = trainer.plan(self.config["trainer"][stage], self.config["evolve"], 1)
+                out.append(work["episodes"] / max(1, work.get("waves", 1)))
+        return out
+
+    def _room(self, memory: Mapping[str, float]) -> Mapping[str, float]:
+        """The KV cache gets what is left; fewer episodes are in it at a time then."""
+        assert self.fleet is not None
+        wanted = memory["kv cache"]
+        rest = FULL * self.fleet.device.memory - (sum(memory.values()) - wanted)
+        if 0 < rest < wanted:
+            self.notes.append(
+                f"a KV cache for all episodes would be {wanted:.3g} GB; with what is left about "
+                f"{rest / wanted:.0%} of them are held at a time, which this does not count as time"
+            )
+            return {**memory, "kv cache": rest}
+        return memory
+
+    def _memory(self, live: float) -> Mapping[str, float]:
+        assert self.fleet is not None
+        tables = [self.config["trainer"][s] for s in self.stages]
+        trains = [
+            t
+            for s, t in zip(self.stages, tables)
+            if getattr(self.registry.trainers[s].load(), "trains", False)
+        ]
+        return self.fleet.memory_gb(
+            trains=bool(trains),
+            reference=any(t.get("kl_coef") for t in trains),
+            lora=max((_rank(t) for t in trains), default=0),
+            micro_tokens=max((int(t.get("micro_tokens", 0) or 0) for t in trains), default=0),
+            held=self.held,
+            live=live,
+            checkpointing=all(t.get("gradient_checkpointing", True) for t in trains),
+        )
+
+
+def _rank(table: Mapping[str, Any]) -> int:
+    """Rank of the adapters of a stage, under either spelling; 0 where all weights are trained."""
+    value = table.get("lora", 0)
+    return int(value.get("rank", 0) if isinstance(value, Mapping) else value or 0)
+
+
+def _here() -> str:
+    """The first accelerator of this machine by its name in the table, or ""."""
+    from .doctor import accelerators
+    from .hardware import DEVICES
+
+    try:
+        names = accelerators()
+    except Exception:
+        names = []  # the driver fails: as good as none, and doctor says so
+    for name in sorted(DEVICES, key=len, reverse=True):
+        if names and name.replace("-", " ").lower() in names[0].lower():
+            return name
+    return ""
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
