@@ -30,6 +30,7 @@ CORE: Mapping[str, Mapping[str, Any]] = {
         "tasks": 0,  # of the panel, its first ones; 0 = all
         "out": "",  # the run directory; "" = a new one in runs/
         "max_steps": 0,  # turns of an episode; 0 = the environment's
+        "live": 0,  # episodes that are played at a time at most; 0 = all that are asked for
     },
     "agent": {
         "style": "",  # prompt layout; "" = the policy's

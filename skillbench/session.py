@@ -215,7 +215,9 @@ class Session:
     ) -> list[Episode]:
         """Play slots through the loop; every call goes on the ledger under `phase`.
 
-        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit.
+        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit. Of more
+        than `run.live` slots, the next so many begin when the ones before have ended: what a policy
+        keeps of live episodes (KV caches, sessions) is bounded by it.
         """
 
         def on_call(role: str, usage: Usage, model: str) -> None:
@@ -237,7 +239,11 @@ class Session:
             on_call=on_call,
             gate=None if self.budget is None else Gate(self.budget, phase),
         )
-        return self._asyncio.run(play(slots, loop))
+        live = int(self.config["run"]["live"]) or max(len(slots), 1)
+        played: list[Episode] = []
+        for start in range(0, len(slots), live):
+            played += self._asyncio.run(play(slots[start : start + live], loop))
+        return played
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Tell the plugins; what they raise does not reach the run."""

@@ -260,3 +260,22 @@ def test_the_schema_finds_faults(execute: Any) -> None:
     found = "\n".join(schema.problems(broken))
     for fault in ("seeds is 0", "extra is unknown", "rankable is str", "success.mean is str"):
         assert fault in found
+
+
+def test_no_more_episodes_are_alive_than_asked_for(
+    toy: Any, execute: Any, monkeypatch: Any
+) -> None:
+    sizes: list[int] = []
+    real = toy.ToyPolicy.generate
+
+    async def generate(self: Any, requests: Any) -> Any:
+        sizes.append(len(requests))
+        return await real(self, requests)
+
+    monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
+    free, _ = execute("toyskill", name="free")
+    assert max(sizes) > 5
+    sizes.clear()
+    few, _ = execute("toyskill", "run.live=5", name="few")
+    assert 0 < max(sizes) <= 5
+    assert few["scores"] == free["scores"]
