@@ -240,7 +240,9 @@ trainer = RowTrainer(model, {{"lr": 1e-2, "micro_tokens": 30}})
 metrics = trainer.update(rows[rank::world])
 if rank == 0:
     total = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
-    print(json.dumps([total, metrics["loss"], metrics["tokens_trained"], metrics["logp_diff"]]))
+    print(json.dumps([total, metrics["loss"], metrics["tokens_trained"], metrics["logp_diff"]]), flush=True)
+torch.distributed.barrier()  # a rank that leaves while the other still listens may end in abort()
+torch.distributed.destroy_process_group()
 """
 
 
