@@ -274,8 +274,13 @@ def _lay(
             raise ConfigError(f"{layer.source}: {key!r} is a table, not {value!r}")
         if key == "trainer":
             for stage, rows in value.items():
-                if stage in base["trainer"]:
-                    rows = {"enabled": rows} if isinstance(rows, bool) else rows
+                if not isinstance(rows, Mapping) and stage not in base["trainer"]:
+                    _everywhere(base["trainer"], stage, rows, known["trainer"], layer)
+                elif not isinstance(rows, (Mapping, bool)):
+                    raise ConfigError(
+                        f"{layer.source}: trainer.{stage} is a table or true/false, not {rows!r}"
+                    )
+                elif stage in base["trainer"]:
                     _fill(
                         base["trainer"][stage],
                         rows,
@@ -299,6 +304,25 @@ def _lay(
             entries = getattr(registry, NAMED[key])
             elsewhere = {k: f"{key} {e.name!r}" for e in entries.values() for k in e.defaults}
         _fill(base[key], value, known[key], key, layer, elsewhere)
+
+
+def _everywhere(
+    stages: dict[str, dict[str, Any]],
+    key: str,
+    value: Any,
+    known: Mapping[str, Mapping[str, Any]],
+    layer: Layer,
+) -> None:
+    """`trainer.KEY=VALUE`: the key of every stage that has it."""
+    having = [stage for stage in stages if key in known[stage]]
+    if not having and layer.strict:
+        keys = sorted({k for table in known.values() for k in table} - {"enabled"})
+        raise ConfigError(
+            f"{layer.source}: no stage of the method has a key {key!r}"
+            f"{suggest(key, [*stages, *keys])} its stages: {', '.join(stages) or 'none'}"
+        )
+    for stage in having:
+        _fill(stages[stage], {key: value}, known[stage], f"trainer.{stage}", layer, {})
 
 
 def _fill(

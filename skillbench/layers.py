@@ -3,6 +3,7 @@
 A layer is a nested table with the name of where it came from, so that an error can say which file
 or option is wrong. Shorthands are spelt out here: `memory=none` means `memory.name`, `policy=hf:X`
 means name and model, `evolve=false` and `trainer.sft=false` mean `enabled`.
+`trainer.KEY=VALUE`, where KEY is no stage, is that key of every stage that has it (config.py).
 """
 
 from __future__ import annotations
@@ -50,15 +51,11 @@ def spell_out(table: Mapping[str, Any], source: str) -> dict[str, Any]:
         if isinstance(value, Mapping):
             out[key] = dict(value)
             if key == "trainer":
+                # What is neither a table nor true/false is a key of every stage that has it.
                 out[key] = {
                     stage: {"enabled": rows} if isinstance(rows, bool) else rows
                     for stage, rows in value.items()
                 }
-                for stage, rows in out[key].items():
-                    if not isinstance(rows, Mapping):
-                        raise ConfigError(
-                            f"{source}: trainer.{stage} is a table or true/false, not {rows!r}"
-                        )
         elif isinstance(value, str) and key in WITH_MODEL:
             out[key] = name_and_model(value)
         elif isinstance(value, str) and key in NAMED:

@@ -131,6 +131,16 @@ def test_shorthands(resolve):
     assert (config["policy"]["name"], config["policy"]["model"]) == ("hf", "org/m:8b")
 
 
+def test_a_key_of_every_stage_that_has_it(resolve):
+    stages = resolve("trainer.steps=7", "trainer.sft.steps=8", "trainer.lr=1e-5")["trainer"]
+    assert (stages["sft"]["steps"], stages["grpo"]["steps"]) == (8, 7)
+    assert (stages["sft"]["lr"], "lr" in stages["grpo"]) == (1e-5, False)
+    with pytest.raises(ConfigError, match=r"no stage of the method has a key 'step'; did you mean"):
+        resolve("trainer.step=7")
+    with pytest.raises(ConfigError, match=r"trainer.sft.steps takes int"):
+        resolve("trainer.steps=many")
+
+
 def test_settings_of_a_component_that_was_swapped_are_left_out(resolve):
     profile = (
         "[memory]\nthreshold = 0.1\n[env]\nweeds = false\n[policy]\nname = 'hf'\nmodel = 'm'\n"

@@ -35,8 +35,11 @@ def training_rows(
     groups: dict[str, list[int]] = {}
     for i, e in enumerate(episodes):
         groups.setdefault(e.task.id, []).append(i)
-    limit = int(config["max_row_tokens"])
-    plain = [episode_rows(e, max_tokens=limit) for e in episodes]
+    shape: dict[str, Any] = {
+        "max_tokens": int(config["max_row_tokens"]),
+        "form": str(config["rows"]),
+    }
+    plain = [episode_rows(e, **shape) for e in episodes]
     penalty = float(config["invalid_penalty"])
     extra = list(bonus) if bonus is not None else [0.0] * len(episodes)
     rewards = [step_rewards(e, penalty, b) for e, b in zip(episodes, extra)]
@@ -47,7 +50,7 @@ def training_rows(
         kept += any(any(values[i]) for i in members)
         for i in members:
             if any(values[i]):
-                rows += episode_rows(episodes[i], values[i], index=i, group=g, max_tokens=limit)
+                rows += episode_rows(episodes[i], values[i], index=i, group=g, **shape)
     played = [s for e in episodes for s in e.steps if s.token_ids]
     return rows, {
         "reward": sum(map(sum, rewards)) / len(rewards) if rewards else 0.0,

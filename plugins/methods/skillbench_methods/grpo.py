@@ -10,9 +10,10 @@ per iteration training is exactly on-policy. What is scored at the end is the la
 whatever the curve did.
 
 Paper: SkillRL (arXiv:2602.08234, section 3.3); GRPO: arXiv:2402.03300. Differences from the
-released code: a transcript is one row, not one row per step; statistics are over trajectories
-(`advantage_stats="steps"` for the published ones); the penalty is on the episode, not on the step's
-row; rows are never duplicated to fill a batch.
+released code: a transcript is one row, not one row per step (`rows="steps"` for that); statistics
+are over trajectories (`advantage_stats="steps"` for the published ones); the penalty is on the
+episode, not on the step's row; rows are never duplicated to fill a batch. `backend="trl"` sends the
+same rows through TRL's GRPOTrainer (trl_backend.py).
 
 `estimator="rloo"` and `"gigpo"` are other advantages over the same rows (credit.py). With `half`
 one half of each group plays without the memory, which estimates what the memory is worth
@@ -30,6 +31,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skillbench.errors import ConfigError, suggest
 from skillbench.protocols import Checkpoint, LearnContext
 from skillbench.records import Episode, Usage
 
@@ -41,6 +43,7 @@ from .guards import trained_model, usable
 from .halves import intrinsic, memory_value
 from .settings import UPDATE
 
+BACKENDS = ("torch", "trl")
 DEFAULTS: dict[str, Any] = {
     "iterations": 20,  # updates of the weights
     "tasks": 16,  # of one iteration
@@ -57,7 +60,9 @@ DEFAULTS: dict[str, Any] = {
     "half": False,  # half of each group plays without the memory (D2Skill)
     "intrinsic": 0.0,  # half: reward for doing better than the half without
     "invalid_penalty": 0.1,  # times the share of invalid actions, off the reward
+    "rows": "transcript",  # or "steps": one row per step, the published form
     "max_row_tokens": 0,  # longer rows are left out; 0: none is
+    "backend": "torch",  # or "trl": the same rows through TRL's GRPOTrainer
     "keep": 2,  # checkpoints kept on disk
     **UPDATE,  # the optimiser and its loss
 }
@@ -105,12 +110,26 @@ class Grpo:
         return Checkpoint(context.directory, weights, {"curve": state.curve})
 
 
+def row_trainer(backend: str) -> Any:
+    """The class that updates from rows. Raises ConfigError for an unknown backend."""
+    if backend == "torch":
+        from .row_trainer import RowTrainer
+
+        return RowTrainer
+    if backend == "trl":
+        from .trl_backend import TrlTrainer
+
+        return TrlTrainer
+    raise ConfigError(
+        f"trainer.grpo.backend is {backend!r}{suggest(backend, BACKENDS)} "
+        f"known: {', '.join(BACKENDS)}"
+    )
+
+
 class _State:
     """Everything that one iteration changes, and how it is written and read."""
 
     def __init__(self, context: LearnContext, config: Mapping[str, Any]) -> None:
-        from .row_trainer import RowTrainer
-
         self.context, self.config = context, config
         learns_from = getattr(context.memory, "learns_from", "failures")
         self.evolution = Evolution(context.evolve, everything=learns_from == "episodes")
@@ -122,7 +141,9 @@ class _State:
         if found is not None:
             self.last = found[0]
             context.policy.load(found[0] / "policy")
-        self.trainer = RowTrainer(context.policy.model(), config, reference=reference)
+        self.trainer = row_trainer(str(config["backend"]))(
+            context.policy.model(), config, reference=reference
+        )
         if found is not None:
             path, state = found
             self.iteration, self.curve = int(state["iteration"]), list(state["curve"])

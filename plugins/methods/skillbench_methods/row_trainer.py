@@ -13,9 +13,10 @@ trained at, shows there, and above `logp_limit` it is an error instead of a bad 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
 from .settings import UPDATE
 
 OLD = ("auto", "recompute", "sampler")
+SUMS = ("loss", "clip_share", "entropy", "kl", "diff", "importance", "capped")
 CLOSE = 1e-3  # nats; a sampler this near to the trained weights needs no recomputation
 
 
@@ -47,6 +49,11 @@ class RowTrainer:
         c = self.config
         if c["old_logprobs"] not in OLD:
             raise ValueError(f"old_logprobs is one of {', '.join(OLD)}, not {c['old_logprobs']!r}")
+        if c["importance_cap"] and c["old_logprobs"] == "sampler":
+            raise ValueError(
+                "importance_cap > 0 corrects what old_logprobs='sampler' counts as a step of the "
+                "policy; set one of them"
+            )
         self.model = model
         self.steps = 0
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
@@ -81,10 +88,21 @@ class RowTrainer:
         }
         if not tokens:
             return out
-        was_training = self.model.training
-        self.model.train()
         torch.manual_seed(seed)  # for models with dropout: a resumed run draws the same
         plan = self._plan(rows, seed)
+        with self._training():
+            totals = self._steps(rows, plan)
+        steps = len(plan)
+        out["optimizer_steps"] = steps
+        for key in ("loss", "grad_norm", "clip_share", "entropy", "kl", "importance", "capped"):
+            if key in totals:
+                out[key] = totals[key] / steps
+        out["logp_diff"] = totals["logp_diff"]
+        out["skipped_steps"] = totals.get("skipped_steps", 0.0)
+        return out
+
+    def _steps(self, rows: Sequence[Row], plan: Sequence[Sequence[int]]) -> dict[str, float]:
+        """Take the optimiser steps of a plan; return metrics summed over them."""
         old: dict[int, Any] = {}
         totals: dict[str, float] = {}
         for n, chosen in enumerate(plan):
@@ -95,15 +113,29 @@ class RowTrainer:
                 if len(plan) > 1 and self._recompute(totals["logp_diff"]):
                     old = self._score_all(rows)  # while the weights are still those of the rollout
             self._step(sums, tokens, totals)
-        self.model.train(was_training)
-        steps = len(plan)
-        out["optimizer_steps"] = steps
-        for key in ("loss", "grad_norm", "clip_share", "entropy", "kl"):
-            if key in totals:
-                out[key] = totals[key] / steps
-        out["logp_diff"] = totals["logp_diff"]
-        out["skipped_steps"] = totals.get("skipped_steps", 0.0)
-        return out
+        return totals
+
+    @contextlib.contextmanager
+    def _training(self) -> Iterator[None]:
+        """The model in training mode, with gradient checkpointing if that is wanted."""
+        was_training = self.model.training
+        less_memory = bool(self.config["gradient_checkpointing"])
+        self.model.train()
+        if less_memory:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            if hasattr(self.model, "enable_input_require_grads") and _adapters(self.model):
+                self.model.enable_input_require_grads()  # the frozen embedding cuts the graph
+        try:
+            yield
+        finally:
+            if less_memory:
+                self.model.gradient_checkpointing_disable()
+            self.model.train(was_training)
+
+    def _cast(self) -> Any:
+        """Computation in bfloat16, if that is wanted."""
+        wanted = bool(self.config["bf16"])
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
 
     def _plan(self, rows: Sequence[Row], seed: int) -> list[list[int]]:
         """Which rows each optimiser step reads. The same number of steps on every rank."""
@@ -122,6 +154,8 @@ class RowTrainer:
     def _recompute(self, diff: float) -> bool:
         """Whether the ratios of later steps refer to recomputed log-probabilities."""
         how = self.config["old_logprobs"]
+        if self.config["importance_cap"]:
+            return True
         return how == "recompute" or (how == "auto" and diff > CLOSE)
 
     def _accumulate(
@@ -146,26 +180,35 @@ class RowTrainer:
             sequences=int(self.ranks.sum(len(subset))),
             norm_tokens=int(c["norm_tokens"]),
         )
-        sums = dict.fromkeys(("loss", "clip_share", "entropy", "kl", "diff"), 0.0)
+        cap = float(c["importance_cap"])
+        sums = dict.fromkeys(SUMS, 0.0)
         batches = self._batches(subset, weights)
         for n, (batch, where) in enumerate(batches):
-            logps, entropy = self.ranks.forward(self.scorer, batch, last=n == len(batches) - 1)
+            with self._cast():
+                logps, entropy = self.ranks.forward(self.scorer, batch, last=n == len(batches) - 1)
             if first or not where:
                 reference_point = logps.detach()
             elif old:
                 reference_point = torch.cat([old[chosen[i]] for i in where])
             else:
                 reference_point = batch.sampled
+            advantages = batch.advantages
+            if cap and where:
+                # Here the reference point is the trained model's own, under the rollout's weights.
+                ratio = torch.exp(reference_point - batch.sampled)
+                advantages = advantages * ratio.clamp(max=cap)
+                sums["importance"] += float(ratio.clamp(max=cap).sum())
+                sums["capped"] += float((ratio > cap).sum())
             per_token, clipped = policy_loss(
                 logps,
                 reference_point,
-                batch.advantages,
+                advantages,
                 clip_low=float(c["clip_low"]),
                 clip_high=float(c["clip_high"]),
                 dual_clip=float(c["dual_clip"]),
             )
             if self.reference is not None:
-                with torch.no_grad():
+                with torch.no_grad(), self._cast():
                     fixed, _ = self.reference(batch.input_ids, batch.where, batch.targets)
                 kl = k3(logps, fixed)
                 per_token = per_token + float(c["kl_coef"]) * kl
@@ -194,8 +237,14 @@ class RowTrainer:
         self.steps += 1
         totals["grad_norm"] = totals.get("grad_norm", 0.0) + float(norm)
         totals["loss"] = totals.get("loss", 0.0) + sums["loss"]
-        for key in ("clip_share", "entropy", "kl"):
-            if key != "kl" or self.reference is not None:
+        for key, shown in (
+            ("clip_share", True),
+            ("entropy", True),
+            ("kl", self.reference is not None),
+            ("importance", bool(c["importance_cap"])),
+            ("capped", bool(c["importance_cap"])),
+        ):
+            if shown:
                 totals[key] = totals.get(key, 0.0) + sums[key] / max(1, tokens)
 
     def gradients(self, rows: Sequence[Row]) -> tuple[float, dict[str, Any]]:
@@ -264,7 +313,8 @@ class RowTrainer:
         scores: dict[int, Any] = {}
         for group in micro_batches(rows, int(self.config["micro_tokens"])):
             batch = collate([rows[i] for i in group], [0.0] * len(group), self.device)
-            logps, _ = model(batch.input_ids, batch.where, batch.targets)
+            with self._cast():
+                logps, _ = model(batch.input_ids, batch.where, batch.targets)
             for i, part in zip(group, logps.split([rows[i].trained for i in group])):
                 scores[i] = part
         return scores
@@ -282,6 +332,10 @@ class RowTrainer:
     def load(self, directory: Path) -> None:
         """Read them back; the model must already hold the matching weights."""
         self.steps = optimizer_state.load(self.optimizer, self._names, directory)
+
+
+def _adapters(model: Any) -> bool:
+    return hasattr(model, "peft_config")
 
 
 def _kept(row: Row) -> list[float]:

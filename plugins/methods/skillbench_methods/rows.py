@@ -7,7 +7,9 @@ tokens, the sampler's log-probabilities and an advantage per response token.
 One rule makes rows out of turns: a turn whose prompt extends the tokens already held continues its
 row, otherwise a new row begins. So an append-only transcript becomes one row in which every token
 is read once, and prompts rebuilt at each step (the form of verl-agent and SkillRL) become one row
-per step; both train through the same code. No row is ever repeated to fill a batch, and an episode
+per step; both train through the same code. `form="steps"` makes one row per step of transcripts,
+too: the same tokens are learned under the same prompts, and prompts are read again for each. No
+row is ever repeated to fill a batch, and an episode
 has rows only for the turns that it played.
 """
 
@@ -16,7 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from skillbench.errors import ConfigError, suggest
 from skillbench.records import Episode
+
+FORMS = ("transcript", "steps")
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,17 @@ def episode_rows(
     index: int = 0,
     group: int = 0,
     max_tokens: int = 0,
+    form: str = "transcript",
 ) -> list[Row]:
     """Rows of one episode. `advantage` is one value, or one for each step.
 
     A step without token ids (a policy that gives none, or an answer that never came) gives no row.
     `max_tokens` > 0 ends a row before the turn with which it would grow longer than that, and
-    leaves out turns that cannot fit; it bounds memory, and is off by default.
+    leaves out turns that cannot fit; it bounds memory, and is off by default. `form` is one of
+    FORMS. Raises ConfigError for another one.
     """
+    if form not in FORMS:
+        raise ConfigError(f"rows is {form!r}{suggest(form, FORMS)} known: {', '.join(FORMS)}")
     per_step = (
         [float(advantage)] * len(episode.steps)
         if isinstance(advantage, (int, float))
@@ -97,7 +106,7 @@ def episode_rows(
             close()
             held = ()
             continue
-        if draft is None or prompt[: len(held)] != held:
+        if draft is None or form == "steps" or prompt[: len(held)] != held:
             close()
             draft = _Draft(prompt)
         else:

@@ -27,6 +27,11 @@ UPDATE: dict[str, Any] = {
     # the check found them equal to recomputed ones.
     "old_logprobs": "auto",  # or "recompute", "sampler": the log-probs that ratios refer to
     "micro_tokens": 8192,  # tokens of one forward pass
+    # > 0 corrects for a sampler that is not quite the trained model (vLLM, bfloat16): each token
+    # weighs min(p_trained / p_sampled, importance_cap), both under the weights of the rollout.
+    "importance_cap": 0.0,  # largest weight of a token that corrects for the sampler; 0: none
+    "bf16": False,  # compute in bfloat16; weights and moments stay float32
+    "gradient_checkpointing": False,  # less memory, a third more computation
     "logp_warn": 0.02,  # mean |recomputed - sampled| in nats that is told
     "logp_limit": 0.2,  # mean |recomputed - sampled| in nats; 0 switches the check off
 }

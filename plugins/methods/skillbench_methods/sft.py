@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "grad_clip": 1.0,  # largest norm of the gradient
     "batch": 16,  # rows of one optimiser step
     "micro_batch": 8,  # rows of one forward pass
+    "rows": "transcript",  # or "steps": one row per step, the published form
     "max_length": 0,  # longer rows are left out; 0: none is
     "save_steps": 0,  # steps between checkpoints; 0: at the end alone
     "thought": "",  # what an expert demonstration thinks
@@ -142,7 +143,7 @@ class Sft:
         limit = int(config["max_length"])
         out: list[dict[str, Any]] = [head]
         for e in select(episodes, int(config["per_task"]), int(config["max_rows"])):
-            for row in episode_rows(e):
+            for row in episode_rows(e, form=str(config["rows"])):
                 if limit and row.length > limit:
                     continue
                 ids = row.prompt_ids + row.response_ids

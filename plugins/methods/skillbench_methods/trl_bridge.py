@@ -1,4 +1,4 @@
-"""The only file that imports trl: supervised fine-tuning with its SFTTrainer.
+"""Supervised fine-tuning with TRL's SFTTrainer (trl_backend.py has its GRPOTrainer).
 
 Rows come tokenised, with `labels` -100 on everything that is not learned, so TRL prepares nothing:
 which tokens count is decided in rows.py, for SFT as for RL. Importing trl costs some five seconds,
@@ -74,7 +74,7 @@ def supervised(
             "labels": [list(r["labels"]) for r in rows],
         }
     )
-    with _as_it_was(model):
+    with as_it_was(model):
         trainer = SFTTrainer(
             model=model, args=arguments, train_dataset=data, processing_class=tokenizer
         )
@@ -97,7 +97,7 @@ def supervised(
 
 
 @contextlib.contextmanager
-def _as_it_was(model: Any) -> Iterator[None]:
+def as_it_was(model: Any) -> Iterator[None]:
     """Undo what TRL and transformers' Trainer change on a model besides its weights."""
     from transformers.utils import logging
 

@@ -105,6 +105,88 @@ def test_learning_makes_good_rows_likelier_and_bad_ones_less_likely():
     )
 
 
+def test_one_row_per_step_has_the_gradients_of_the_transcript():
+    model = tiny_model()
+    rows = sampled_rows(model)
+    apart = []
+    for row in rows:  # each run of sampled tokens with all that stood before it
+        ids, at = row.prompt_ids + row.response_ids, 0
+        while at < len(row.mask):
+            end = at + 1
+            while end < len(row.mask) and row.mask[end] == row.mask[at]:
+                end += 1
+            if row.mask[at]:
+                start = len(row.prompt_ids)
+                part = slice(at, end)
+                apart.append(
+                    Row(
+                        ids[: start + at],
+                        row.response_ids[part],
+                        row.mask[part],
+                        row.logprobs[part],
+                        row.advantages[part],
+                    )
+                )
+            at = end
+    trainer = RowTrainer(model, {"logp_limit": 0.0})
+    loss, grads = trainer.gradients(rows)
+    other, same = trainer.gradients(apart)
+    assert len(apart) > len(rows)
+    assert other == pytest.approx(loss, abs=1e-6)
+    assert max(float((grads[n] - same[n]).abs().max()) for n in grads) < 1e-6
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory():
+    results = []
+    for option in (False, True):
+        model = tiny_model()
+        trainer = RowTrainer(model, {"lr": 1e-3, "gradient_checkpointing": option})
+        trainer.update(sampled_rows(model))
+        assert not model.is_gradient_checkpointing
+        results.append(weights(model))
+    assert distance(*results) < 1e-6
+
+
+def test_bfloat16_computes_a_step_near_that_of_float32_and_keeps_weights_in_float32():
+    found = {}
+    for option in (False, True):
+        model = tiny_model(scale=3.0)
+        rows = sampled_rows(model)
+        config = {"bf16": option, "logp_limit": 0.0, "logp_warn": 9.0}
+        _, grads = RowTrainer(model, config).gradients(rows)
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+        found[option] = torch.cat([g.flatten() for g in grads.values()])
+    cosine = torch.nn.functional.cosine_similarity(found[False], found[True], 0)
+    assert not torch.equal(found[False], found[True])
+    assert float(cosine) > 0.99
+
+
+def test_a_sampler_that_is_a_little_off_is_corrected_up_to_a_cap():
+    """A token weighs p_trained / p_sampled, at most the cap: the gradient is a weighted sum."""
+    model = tiny_model(scale=3.0)
+    (row,) = sampled_rows(model, n=1)
+    shift = 0.5  # nats: the sampler gave the first token less than the model does
+
+    def gradient(logprobs, advantages, **config):
+        moved = Row(row.prompt_ids, row.response_ids, row.mask, logprobs, advantages)
+        trainer = RowTrainer(model, {"logp_limit": 0.0, "logp_warn": 9.0, **config})
+        return trainer.gradients([moved])[1]
+
+    off = (row.logprobs[0] - shift, *row.logprobs[1:])
+    for cap, weight in ((10.0, 2.718281828**shift), (1.25, 1.25)):
+        ours = gradient(off, row.advantages, importance_cap=cap)
+        heavier = (row.advantages[0] * weight, *row.advantages[1:])
+        expected = gradient(row.logprobs, heavier)
+        assert max(float((ours[n] - expected[n]).abs().max()) for n in ours) < 1e-5
+    found = RowTrainer(model, {"logp_limit": 0.0, "logp_warn": 9.0, "importance_cap": 1.25}).update(
+        [Row(row.prompt_ids, row.response_ids, row.mask, off, row.advantages)]
+    )
+    assert found["capped"] == pytest.approx(1 / row.trained)
+    assert found["importance"] == pytest.approx((row.trained - 1 + 1.25) / row.trained, abs=1e-4)
+    with pytest.raises(ValueError, match="set one of them"):
+        RowTrainer(model, {"importance_cap": 2.0, "old_logprobs": "sampler"})
+
+
 def test_no_rows_no_step():
     model = tiny_model()
     before = weights(model)

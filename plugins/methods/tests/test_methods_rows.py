@@ -10,6 +10,7 @@ from skillbench_methods.credit import reward, training_rows
 from skillbench_methods.grpo import DEFAULTS
 from skillbench_methods.rows import episode_rows, micro_batches
 
+from skillbench.errors import ConfigError
 from skillbench.records import Episode, Step, Task
 
 TASK = Task("train-1", "tiny", "train", "red", "seek red")
@@ -79,6 +80,32 @@ def test_both_forms_train_the_same_tokens():
     ]
     assert sampled == [[2, 4, 6], [2, 4, 6]]
     assert [len(episode_rows(e)) for e in (whole, apart)] == [1, 3]
+
+
+def test_one_row_per_step_has_the_same_advantages_and_reads_prompts_again():
+    """`rows="steps"`: of the same episodes the same tokens, with the same advantages."""
+    turns = (step([1], [2]), step([1, 2, 3], [4, 8]), step([1, 2, 3, 4, 8, 5], [6]))
+    episodes = [episode(*turns, success=True), episode(*turns), episode(*turns[:2])]
+    found = {}
+    for form in ("transcript", "steps"):
+        for estimator in ("grpo", "rloo", "gigpo"):
+            config = {**DEFAULTS, "rows": form, "estimator": estimator, "discount": 0.9}
+            rows, counts = training_rows(episodes, config)
+            found[form, estimator] = [
+                (r.episode, t, a)
+                for r in rows
+                for t, m, a in zip(r.response_ids, r.mask, r.advantages)
+                if m
+            ]
+            assert counts["rows_per_episode"] == (1 if form == "transcript" else 8 / 3)
+    for estimator in ("grpo", "rloo", "gigpo"):
+        assert found["transcript", estimator] == found["steps", estimator]
+        assert len(found["steps", estimator]) == 4 + 4 + 3
+    rows = episode_rows(episodes[0], form="steps")
+    assert [r.prompt_ids for r in rows] == [s.prompt_ids for s in turns]
+    assert [r.response_ids for r in rows] == [s.token_ids for s in turns]
+    with pytest.raises(ConfigError, match=r"rows is 'step'; did you mean 'steps'\?"):
+        episode_rows(episodes[0], form="step")
 
 
 def test_steps_without_tokens_give_nothing():
