@@ -38,6 +38,7 @@ bench: install
 	$(BIN)/python plugins/webshop/bench.py
 	$(BIN)/python plugins/searchqa/bench.py
 	$(BIN)/python bench/harness.py
+	$(BIN)/python plugins/methods/bench.py
 
 docs: dev
 	$(BIN)/python -m skillbench.docs docs

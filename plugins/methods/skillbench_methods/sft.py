@@ -50,6 +50,8 @@ DEFAULTS: dict[str, Any] = {
     "rows": "transcript",  # or "steps": one row per step, the published form
     "max_length": 0,  # longer rows are left out; 0: none is
     "save_steps": 0,  # steps between checkpoints; 0: at the end alone
+    "bf16": False,  # compute in bfloat16; weights stay float32
+    "gradient_checkpointing": False,  # less memory, a third more computation
     "thought": "",  # what an expert demonstration thinks
 }
 

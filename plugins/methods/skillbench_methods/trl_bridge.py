@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,11 +29,14 @@ def supervised(
     directory: Path,
     *,
     seed: int = 0,
+    save_to: Path | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place on rows of `input_ids` and `labels`; return losses and counts.
 
     `config` is the table of the stage "sft". With `save_steps` > 0 the trainer keeps checkpoints in
     `directory` and goes on from the last one; otherwise it starts over and leaves nothing there.
+    Several ranks (`accelerate launch`) train together; the model is then sharded, and `save_to` is
+    where the whole of it goes, with the tokenizer.
     """
     import torch
     from datasets import Dataset
@@ -41,7 +45,9 @@ def supervised(
 
     gpu = torch.cuda.is_available()
     save = int(config["save_steps"])
-    micro = min(int(config["batch"]), int(config["micro_batch"]))
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    share = max(1, int(config["batch"]) // ranks)  # of a batch, that is each rank's
+    micro = min(share, int(config["micro_batch"]))
     steps = -(-len(rows) // max(1, int(config["batch"]))) * float(config["epochs"])
     arguments = SFTConfig(
         output_dir=str(directory),
@@ -52,13 +58,13 @@ def supervised(
         weight_decay=float(config["weight_decay"]),
         max_grad_norm=float(config["grad_clip"]),
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, int(config["batch"]) // micro),
+        gradient_accumulation_steps=max(1, share // micro),
         train_sampling_strategy="group_by_length",
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         use_cpu=not gpu,
-        bf16=False,  # guards.py: weights are float32
-        gradient_checkpointing=False,
+        bf16=bool(config["bf16"]),  # of the computation: weights are float32 (guards.py)
+        gradient_checkpointing=bool(config["gradient_checkpointing"]),
         dataloader_pin_memory=gpu,
         report_to="none",
         disable_tqdm=True,
@@ -82,9 +88,11 @@ def supervised(
             trainer.remove_callback(callback)
         last = save and any(directory.glob("checkpoint-*"))
         trainer.train(resume_from_checkpoint=True if last else None)
+        if save_to is not None:
+            trainer.save_model(str(save_to))  # gathers what is sharded
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     trainer.accelerator.free_memory()
-    if not save:
+    if not save and trainer.accelerator.is_main_process:
         shutil.rmtree(directory, ignore_errors=True)
     epochs = float(config["epochs"])
     return {

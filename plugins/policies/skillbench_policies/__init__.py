@@ -2,12 +2,12 @@
 
 from skillbench.hookspecs import hookimpl
 
-from .options import HF, HOUSEHOLD, OPENAI
+from .options import HF, HOUSEHOLD, OPENAI, VLLM
 
 
 @hookimpl
 def skillbench_register_policies(register):
-    """Register the embedded models, `hf`, `openai`, `scripted`, `expert` and `random`."""
+    """Register the embedded models, `hf`, `vllm`, `openai`, `scripted`, `expert` and `random`."""
     here, needs = "skillbench_policies.", "pip install 'skillbench-policies[{}]'"
     for name in ("household", "shopper", "reader"):
         register(
@@ -27,6 +27,14 @@ def skillbench_register_policies(register):
         takes_model=True,
         requires=needs.format("hf"),
         shape=f"{here}shapes:shape",
+    )
+    register(
+        "vllm",
+        here + "vllm_policy:VLLMPolicy",
+        defaults=VLLM,
+        trainable=True,
+        takes_model=True,
+        requires=needs.format("vllm"),
     )
     register(
         "openai",

@@ -25,11 +25,12 @@ from typing import Any
 from skillbench.errors import DataError, PolicyError, UsageError
 from skillbench.records import Completion, Message, Request, Usage
 
-from . import kv
+from . import kv, lora
 from .chat import ChatFormat
 from .constrained import Constraints
 from .engine import Engine, Job
 from .heap import give_back_large_blocks
+from .models import locate
 from .options import HF
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,8 @@ class HFPolicy:
         if not model:
             raise UsageError(f"policy {self.name} needs a model: --policy {self.name}:NAME_OR_PATH")
         self.config = {**self.defaults, **(config or {})}
-        self.source = str(model)
-        self.label = f"{self.name}:{self.source}"
+        self.source = locate(str(model))
+        self.label = f"{self.name}:{model}"
         self.style = str(self.config["style"])
         self.version = self.initial_version
         self._transcripts: dict[str, Transcript] = {}
@@ -75,7 +76,7 @@ class HFPolicy:
     def model(self) -> Any:
         """The torch module; loaded at the first call."""
         if self._model is None:
-            self._model = self._load_model(self.source)
+            self._model = lora.adapted(self._load_model(self.source), self.config)
         return self._model
 
     def tokenizer(self) -> Any:
@@ -94,17 +95,24 @@ class HFPolicy:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".save-") as temporary:
-            with _no_bars():
-                self.model().save_pretrained(temporary)
+            self._save_model(Path(temporary))
             self._tokenizer.save_pretrained(temporary)
             # Weights last: where they are, all else is.
             for path in sorted(Path(temporary).iterdir(), key=lambda p: "safetensors" in p.name):
                 os.replace(path, directory / path.name)
 
+    def _save_model(self, directory: Path) -> None:
+        with _no_bars():
+            self.model().save_pretrained(directory)
+
     def load(self, directory: Path) -> None:
         """Read weights back, into the same module (optimizers keep their parameters)."""
-        fresh = self._load_model(str(directory))
         model = self.model()
+        if lora.has_adapters(model):
+            lora.load(model, Path(directory), self.label)
+            self.sync(str(directory))
+            return
+        fresh = self._load_model(str(directory))
         try:
             model.load_state_dict(fresh.state_dict())
         except RuntimeError as error:
@@ -159,7 +167,7 @@ class HFPolicy:
 
     def _sampler(self) -> tuple[Engine, ChatFormat, Constraints | None]:
         if "_parts" not in self.__dict__:
-            model = self.model()
+            model = lora.base(self.model())
             stops = _as_list(getattr(model.generation_config, "eos_token_id", None))
             stops += _as_list(model.config.eos_token_id)
             chat = ChatFormat(self._tokenizer, name=self.label, extra_stops=stops)
@@ -203,35 +211,13 @@ class HFPolicy:
     def _prepare(self, request: Request) -> tuple[Transcript, Job, int]:
         """Bring the episode's ids up to date; return what to sample and how much is cached."""
         engine, chat, limits = self._sampler()
-        if not request.messages or request.messages[-1]["role"] == "assistant":
-            raise PolicyError(f"{self.label}: a request must end in a user message")
-        held = self._transcripts.get(request.episode_id)
-        if held is None:
-            held = self._transcripts[request.episode_id] = Transcript()
+        held = self._held(request.episode_id)
         if held.row is None:
             held.row = engine.cache.take()
-        n = len(held.messages)
-        messages = request.messages
-        if (
-            held.ids
-            and len(messages) > n + 1
-            and messages[n]["role"] == "assistant"
-            and messages[n]["content"] == held.text
-            and tuple(messages[:n]) == held.messages
-        ):
-            held.ids.extend(chat.tail(messages[n + 1 :], held.last))
-        else:
-            ids = chat.prompt(messages)
-            held.row.truncate(min(_common(held.ids, ids), len(ids) - 1))
-            held.ids = ids
-        held.messages = tuple(messages)
-        room = self._max_context() - len(held.ids)
-        if room <= 0:
-            raise PolicyError(
-                f"the transcript of {len(held.ids)} tokens does not fit the context of "
-                f"{self._max_context()} tokens of {self.label}; shorten it with "
-                "--set agent.history=N or agent.observation_chars=N"
-            )
+        kept = self._extend(held, request, chat)
+        if kept is not None:
+            held.row.truncate(kept)
+        room = self._room(held)
         params = request.params
         constraint = None
         if limits is not None and request.admissible:
@@ -253,6 +239,41 @@ class HFPolicy:
             stopped=stopped,
         )
         return held, job, held.row.length
+
+    def _held(self, episode_id: str) -> Transcript:
+        return self._transcripts.setdefault(episode_id, Transcript())
+
+    def _extend(self, held: Transcript, request: Request, chat: ChatFormat) -> int | None:
+        """Bring the episode's ids up to date; return how many were kept, None where all were."""
+        messages = request.messages
+        if not messages or messages[-1]["role"] == "assistant":
+            raise PolicyError(f"{self.label}: a request must end in a user message")
+        n, kept = len(held.messages), None
+        if (
+            held.ids
+            and len(messages) > n + 1
+            and messages[n]["role"] == "assistant"
+            and messages[n]["content"] == held.text
+            and tuple(messages[:n]) == held.messages
+        ):
+            held.ids.extend(chat.tail(messages[n + 1 :], held.last))
+        else:
+            ids = chat.prompt(messages)
+            kept = min(_common(held.ids, ids), len(ids) - 1)
+            held.ids = ids
+        held.messages = tuple(messages)
+        return kept
+
+    def _room(self, held: Transcript) -> int:
+        """How many tokens still fit. Raises PolicyError where none do."""
+        room = self._max_context() - len(held.ids)
+        if room <= 0:
+            raise PolicyError(
+                f"the transcript of {len(held.ids)} tokens does not fit the context of "
+                f"{self._max_context()} tokens of {self.label}; shorten it with "
+                "--set agent.history=N or agent.observation_chars=N"
+            )
+        return room
 
     def _finish(
         self, request: Request, held: Transcript, job: Job, cached: int, seconds: float

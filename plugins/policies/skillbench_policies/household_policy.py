@@ -9,15 +9,11 @@ pretrained on. `NAME:DIRECTORY` loads another checkpoint of the same kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from skillbench.errors import DataError
-
 from .hf import HFPolicy
+from .models import packaged
 from .options import HOUSEHOLD
-
-HERE = Path(__file__).parent
 
 
 class EmbeddedPolicy(HFPolicy):
@@ -26,13 +22,7 @@ class EmbeddedPolicy(HFPolicy):
     defaults = HOUSEHOLD
 
     def __init__(self, model: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-        checkpoint = HERE / self.name / "checkpoint"
-        if not model and not (checkpoint / "config.json").is_file():
-            raise DataError(
-                f"the packaged {self.name} model is missing ({checkpoint}); reinstall "
-                "skillbench-policies, or make it: see the policies plugin's README"
-            )
-        super().__init__(model or str(checkpoint), config)
+        super().__init__(model or str(packaged(self.name)), config)
         self.label = f"{self.name}:{model}" if model else self.name
 
 

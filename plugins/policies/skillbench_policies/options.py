@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+LORA: dict[str, Any] = {
+    "lora_rank": 0,  # > 0: adapters are trained instead of the whole model
+    "lora_alpha": 0,  # 0: twice the rank
+    "lora_targets": "all-linear",  # or names of layers, with commas
+}
 MODEL: dict[str, Any] = {
+    **LORA,
     "device": "auto",  # "auto", "cpu", "cuda", "cuda:1"
     "dtype": "auto",  # "auto" (float32 on a CPU, bfloat16 elsewhere), "float32", "bfloat16"
     "threads": 1,  # torch threads while sampling; 0: torch's own setting
@@ -22,6 +28,24 @@ HF: dict[str, Any] = {
     "revision": "",  # of a model on the hub
 }
 HOUSEHOLD = {**MODEL, "style": "compact", "workers": 2}  # two beat one with two threads
+VLLM: dict[str, Any] = {
+    **LORA,
+    "style": "auto",  # compact for the embedded models, chat otherwise
+    "revision": "",  # of a model on the hub
+    "dtype": "auto",  # of the engine: float32 on a CPU, bfloat16 elsewhere
+    "train_dtype": "float32",  # of what is trained
+    "device": "auto",  # of what is trained; the engine takes what it finds
+    "concurrency": 64,  # requests in flight, and sequences that advance together
+    "max_context": 0,  # tokens of one transcript; 0: what the model was made for
+    "tensor_parallel": 1,  # devices that share one copy of the weights
+    "data_parallel": 1,  # copies of the weights
+    "gpu_memory": 0.9,  # share of a GPU's memory; 0.4 or so where training shares the GPU
+    "kv_cache_gb": 0.0,  # size of the KV cache; 0: 1 GB on a CPU, what is left on a GPU
+    "prefix_caching": True,
+    "threads": 1,  # of the engine on a CPU; 0: torch's own setting
+    "constrained": False,  # not with vLLM
+    "engine": "",  # further arguments of vllm.AsyncEngineArgs, as a JSON table
+}
 OPENAI: dict[str, Any] = {
     "style": "chat",  # layout of prompts: "chat" or "compact"
     "concurrency": 16,  # requests in flight

@@ -1,0 +1,95 @@
+"""Supervised fine-tuning on the rows of a run, in processes of its own: for many GPUs.
+
+    accelerate launch --config_file tasks/accelerate/fsdp.yaml -m skillbench_methods.sft_job \\
+        runs/NAME/learn/0/sft/sft_rows.jsonl --model Qwen/Qwen2.5-7B-Instruct --out CHECKPOINT
+
+reads what the stage "sft" wrote before it trained, trains with TRL's SFTTrainer under whatever
+accelerate was launched with, and leaves a checkpoint for `--policy vllm:CHECKPOINT`. Rows are token
+ids: the model must have the tokenizer that they were made with. `--set KEY=VALUE` are keys of the
+stage (`trainer.sft.KEY` of a run). A job that was killed goes on where `save_steps` > 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from skillbench.errors import SkillbenchError, UsageError, suggest
+from skillbench.layers import parse_value
+
+from . import sft
+
+
+def settings(sets: list[str]) -> dict[str, Any]:
+    """The stage's table. Raises UsageError for an unknown key or a value of another type."""
+    table = dict(sft.DEFAULTS)
+    for text in sets:
+        key, equals, raw = text.partition("=")
+        if not equals or key not in table:
+            raise UsageError(f"--set {text}: no such key{suggest(key, table)} keys: {list(table)}")
+        kind = type(table[key])
+        value = parse_value(raw)
+        try:
+            table[key] = raw if kind is str else kind(getattr(value, "value", value))
+        except (TypeError, ValueError):
+            raise UsageError(f"--set {text}: {key} takes {kind.__name__}") from None
+    return table
+
+
+def train(rows: Path, model: str, out: Path, config: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train and save; every rank calls this. Returns losses and counts."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    from .trl_bridge import supervised
+
+    found, _ = sft._read(rows)
+    limit = int(config["max_length"])
+    found = [r for r in found if not limit or len(r["input_ids"]) <= limit]
+    if not found:
+        raise UsageError(f"{rows} holds no rows to train on")
+    kind = get_tokenizer_config(model).get("tokenizer_class")
+    generic = kind in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    tokenizer = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(model)
+    net = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    words = int(net.get_input_embeddings().num_embeddings)
+    highest = max(max(r["input_ids"]) for r in found)
+    if highest >= words:
+        raise UsageError(
+            f"{rows} holds token {highest}, and {model} has {words} tokens: the rows were made "
+            "with another tokenizer"
+        )
+    work = out / "trainer"
+    return supervised(net, tokenizer, found, config, work, seed=seed, save_to=out)
+
+
+def main(words: list[str]) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="skillbench_methods.sft_job", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("rows", type=Path, help="sft_rows.jsonl of a run")
+    parser.add_argument("--model", required=True, help="name on the hub, or a directory")
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint's directory")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets")
+    given = parser.parse_args(words)
+    try:
+        metrics = train(given.rows, given.model, given.out, settings(given.sets), given.seed)
+    except SkillbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    if os.environ.get("RANK", "0") == "0":
+        sys.stdout.write(json.dumps(metrics) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
