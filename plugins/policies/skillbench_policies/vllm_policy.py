@@ -88,7 +88,8 @@ class VLLMPolicy(HFPolicy):
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer each request; a `PolicyError` stands in the list for a request that failed."""
-        await asyncio.to_thread(self._started)
+        if self._engine_ is None or self._engine_.dead:
+            await asyncio.to_thread(self._started)
         answers = await asyncio.gather(
             *(self._one(request) for request in requests), return_exceptions=True
         )
