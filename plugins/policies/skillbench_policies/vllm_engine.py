@@ -73,6 +73,7 @@ def prepare_environment(threads: int) -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads fight with other programs
         "OMP_WAIT_POLICY": "PASSIVE",  # idle threads must not spin
+        "VLLM_ENGINE_READY_TIMEOUT_S": "3600",  # a busy machine takes long to start it
     }
     if threads:
         wanted["OMP_NUM_THREADS"] = str(threads)
