@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 import skillbench_policies
-from skillbench_policies import expert, household_policy, options, players, scripted
+from skillbench_policies import expert, household_policy, models, options, players, scripted
 from skillbench_policies.random_policy import RandomPolicy
 
 from skillbench import registry
@@ -136,7 +136,7 @@ def test_registration_names_every_option():
     skillbench_policies.skillbench_register_policies(
         lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
     )
-    names = {"household", "shopper", "reader", "hf", "openai", "scripted", "expert", "random"}
+    names = {"household", "shopper", "reader", "hf", "vllm", "openai", "scripted", "expert", "random"}
     assert set(seen) == names
     assert seen["household"]["defaults"]["style"] == "compact"
     assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
@@ -147,7 +147,7 @@ def test_registration_names_every_option():
 
 @pytest.mark.parametrize("name", ["household", "shopper", "reader"])
 def test_missing_checkpoint(monkeypatch, tmp_path, name):
-    monkeypatch.setattr(household_policy, "HERE", tmp_path / "none")
+    monkeypatch.setattr(models, "HERE", tmp_path / "none")
     policy = getattr(household_policy, f"{name.capitalize()}Policy")
     with pytest.raises(DataError, match=f"packaged {name} model is missing.*README"):
         policy(None, {})
