@@ -26,7 +26,7 @@ from skillbench.errors import UsageError
 
 from .row_trainer import RowTrainer
 from .rows import Row
-from .scoring import token_weights
+from .scoring import k3, policy_loss, token_weights
 from .trl_bridge import as_it_was
 
 LOSSES = {"token-mean": "dapo", "seq-mean": "grpo", "seq-sum-norm": "dr_grpo"}
@@ -72,12 +72,11 @@ class TrlTrainer(RowTrainer):
         totals = {
             "loss": sum(e["loss"] for e in history),
             "grad_norm": sum(float(e["grad_norm"]) for e in history),
-            "clip_share": sum(e.get("clip_ratio/region_mean") or 0.0 for e in history),
-            "entropy": sum(e.get("entropy") or 0.0 for e in history),
             "logp_diff": trainer.logp_diff,
+            **trainer.means,
         }
-        if self.reference is not None:
-            totals["kl"] = sum(e.get("kl") or 0.0 for e in history)
+        if self.reference is None:
+            del totals["kl"]
         if c["importance_cap"]:
             for key in ("importance", "capped"):
                 totals[key] = sum(batch[key] for batch in batches)
@@ -165,6 +164,11 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
         _compared = 0
         _now: Any = None
 
+        def __init__(self, **how: Any) -> None:
+            super().__init__(**how)
+            # Over the tokens of each step, which TRL's own metrics are not.
+            self.means = {"clip_share": 0.0, "entropy": 0.0, "kl": 0.0}
+
         def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
             batch = batches[self._served]
             self._served += 1
@@ -181,6 +185,7 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
             found = super()._get_per_token_logps_and_entropies(*args, **how)
             now = self._now
             now["entropies"] = found[1]
+            self._count(found[0].detach(), found[1].detach())
             if self._served == 1 and self._compared < micro:
                 # The first step: the weights are still those of the rollout.
                 self._compared += 1
@@ -189,6 +194,18 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
                 if self._compared == micro:
                     ours._check_sampler(self.logp_diff)
             return found
+
+        def _count(self, logps: Any, entropies: Any) -> None:
+            now = self._now
+            share = now["tool_mask"] / now["num_items_in_batch"]
+            self.means["entropy"] += float((entropies * share).sum())
+            if "old_per_token_logps" in now:
+                old, value = now["old_per_token_logps"], now["advantages"]
+                limits = {"clip_low": float(c["clip_low"]), "clip_high": float(c["clip_high"])}
+                _, clipped = policy_loss(logps, old, value, **limits)
+                self.means["clip_share"] += float((clipped * share).sum())
+            if "ref_per_token_logps" in now:
+                self.means["kl"] += float((k3(logps, now["ref_per_token_logps"]) * share).sum())
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             self._now = inputs

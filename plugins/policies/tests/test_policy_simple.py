@@ -136,7 +136,17 @@ def test_registration_names_every_option():
     skillbench_policies.skillbench_register_policies(
         lambda name, target, **rest: seen.update({name: {"target": target, **rest}})
     )
-    names = {"household", "shopper", "reader", "hf", "vllm", "openai", "scripted", "expert", "random"}
+    names = {
+        "household",
+        "shopper",
+        "reader",
+        "hf",
+        "vllm",
+        "openai",
+        "scripted",
+        "expert",
+        "random",
+    }
     assert set(seen) == names
     assert seen["household"]["defaults"]["style"] == "compact"
     assert seen["hf"]["trainable"] and seen["hf"]["takes_model"] is True
