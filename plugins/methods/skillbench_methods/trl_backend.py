@@ -227,6 +227,7 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
         loss_type=LOSSES[c["loss_agg"]],
         max_completion_length=int(c["norm_tokens"]) or 1,  # what dr_grpo divides by
         scale_rewards="none",
+        use_bias_correction_kl=False,  # else the gradient of the KL term is not ours
         beta=0.0,  # a reference model of TRL's own would be loaded; see above
         epsilon=float(c["clip_low"]),
         epsilon_high=float(c["clip_high"]),
