@@ -9,13 +9,14 @@ Known of TRL 1.16, and dealt with here:
 - rows that do not divide by the number of micro-batches are dropped silently: rows with an empty
   mask fill up; where a mean over rows counts these, advantages are scaled up;
 - all rows of a step are padded to the longest one, which makes updates slower than ours;
-- the method that is overridden is private, hence the bound on TRL's version in pyproject.toml.
+- the methods that are overridden are private, hence the bound on TRL's version in pyproject.toml.
 
 One process: every rank would need the same number of rows.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +35,10 @@ KEYS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "tool_
 
 
 class TrlTrainer(RowTrainer):
-    """As RowTrainer, with TRL's loss and loop. Raises UsageError with several ranks."""
+    """As RowTrainer, with TRL's loss and loop.
+
+    Raises UsageError with several ranks, and for a `dual_clip` that TRL's loss does not have.
+    """
 
     def __init__(
         self, model: Any, config: Mapping[str, Any] | None = None, *, reference: Any = None
@@ -46,6 +50,13 @@ class TrlTrainer(RowTrainer):
             )
         if self.config["loss_agg"] not in LOSSES:
             token_weights([], self.config["loss_agg"], tokens=1, sequences=1)  # says what is known
+        dual, high = float(self.config["dual_clip"]), float(self.config["clip_high"])
+        if dual and dual <= 1 + high:
+            raise UsageError(
+                f"trainer.grpo.backend=trl cannot have dual_clip={dual:g}: TRL bounds the ratio of "
+                f"every token there, so it must be above 1 + clip_high ({1 + high:g}); raise it, "
+                "set it to 0, or use backend=torch"
+            )
 
     def _steps(self, rows: Sequence[Row], plan: Sequence[Sequence[int]]) -> dict[str, float]:
         """The optimiser steps of a plan, each with a generation batch of its own."""
@@ -73,6 +84,7 @@ class TrlTrainer(RowTrainer):
             "loss": sum(e["loss"] for e in history),
             "grad_norm": sum(float(e["grad_norm"]) for e in history),
             "logp_diff": trainer.logp_diff,
+            "skipped_steps": trainer.skipped,
             **trainer.means,
         }
         if self.reference is None:
@@ -160,6 +172,7 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
         """TRL's trainer with rows that are there already."""
 
         logp_diff = 0.0
+        skipped = 0
         _served = 0
         _compared = 0
         _now: Any = None
@@ -206,6 +219,14 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
                 self.means["clip_share"] += float((clipped * share).sum())
             if "ref_per_token_logps" in now:
                 self.means["kl"] += float((k3(logps, now["ref_per_token_logps"]) * share).sum())
+
+        def _clip_grad_norm(self, model: Any) -> Any:
+            norm = super()._clip_grad_norm(model)
+            if not math.isfinite(float(norm)):  # as in our own loop, such a step is left out
+                self.skipped += 1
+                for parameter in model.parameters():
+                    parameter.grad = None
+            return norm
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             self._now = inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from skillbench_methods.grpo import row_trainer  # noqa: E402
 from skillbench_methods.row_trainer import SamplerMismatch  # noqa: E402
 from test_methods_trl_parity import random_rows  # noqa: E402
 
-from skillbench.errors import ConfigError  # noqa: E402
+from skillbench.errors import ConfigError, UsageError  # noqa: E402
 
 BASE = {"lr": 1e-3, "micro_tokens": 150, "logp_limit": 0.0, "old_logprobs": "recompute"}
 
@@ -84,3 +85,21 @@ def test_a_sampler_with_other_weights_is_an_error_and_changes_nothing():
 def test_an_unknown_backend_is_an_error():
     with pytest.raises(ConfigError, match=r"backend is 'tlr'; did you mean 'trl'\?"):
         row_trainer("tlr")
+
+
+def test_a_dual_clip_that_trl_does_not_have_is_an_error():
+    with pytest.raises(UsageError, match=r"must be above 1 \+ clip_high \(1\.28\)"):
+        row_trainer("trl")(tiny_model(3), {**BASE, "dual_clip": 1.2, "clip_high": 0.28})
+
+
+@pytest.mark.parametrize("backend", ["torch", "trl"])
+def test_a_gradient_that_is_not_finite_is_left_out(backend):
+    model = tiny_model(3, scale=3.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    rows = random_rows()
+    rows[0] = replace(
+        rows[0], advantages=tuple(m * float("inf") if m else 0.0 for m in rows[0].mask)
+    )
+    found = row_trainer(backend)(model, BASE).update(rows)
+    assert found["skipped_steps"] == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))

@@ -20,7 +20,7 @@ MODEL: dict[str, Any] = {
     "workers": 0,  # subprocesses that sample; 0: in this process
     "batch": 64,  # episodes that advance together at most; 0: all
     "max_context": 0,  # tokens of one transcript; 0: what the model was made for
-    "constrained": False,  # choose among the admissible commands after "<action>"
+    "constrained": False,  # choose among the admissible commands after "<action>"; not with vllm
 }
 HF: dict[str, Any] = {
     **MODEL,
@@ -28,6 +28,20 @@ HF: dict[str, Any] = {
     "revision": "",  # of a model on the hub
 }
 HOUSEHOLD = {**MODEL, "style": "compact", "workers": 2}  # two beat one with two threads
+OPENAI: dict[str, Any] = {
+    "style": "chat",  # layout of prompts: "chat" or "compact"
+    "concurrency": 16,  # requests in flight
+    "timeout": 120.0,  # seconds for one try
+    "retries": 4,  # further tries after the first
+    "max_completion_tokens": False,  # what reasoning models call max_tokens
+    "send_sampling": True,  # temperature and top_p; reasoning models refuse them
+    "send_seed": True,  # some servers refuse it
+    "usd_per_mtok_in": 0.0,  # US dollars for a million tokens
+    "usd_per_mtok_cached": -1.0,  # of input from the provider's cache; -1: as usd_per_mtok_in
+    "usd_per_mtok_out": 0.0,  # of what it writes
+    "extra_body": "",  # further fields of the request, as JSON
+}
+# Where a key stands above too, what is said there is what the reference page shows.
 VLLM: dict[str, Any] = {
     **LORA,
     "style": "auto",  # compact for the embedded models, chat otherwise
@@ -41,21 +55,8 @@ VLLM: dict[str, Any] = {
     "data_parallel": 1,  # copies of the weights
     "gpu_memory": 0.9,  # share of a GPU's memory; 0.4 or so where training shares the GPU
     "kv_cache_gb": 0.0,  # size of the KV cache; 0: 1 GB on a CPU, what is left on a GPU
-    "prefix_caching": True,
+    "prefix_caching": True,  # what a transcript began with is not computed again
     "threads": 1,  # of the engine on a CPU; 0: torch's own setting
     "constrained": False,  # not with vLLM
     "engine": "",  # further arguments of vllm.AsyncEngineArgs, as a JSON table
-}
-OPENAI: dict[str, Any] = {
-    "style": "chat",  # layout of prompts: "chat" or "compact"
-    "concurrency": 16,  # requests in flight
-    "timeout": 120.0,  # seconds for one try
-    "retries": 4,  # further tries after the first
-    "max_completion_tokens": False,  # what reasoning models call max_tokens
-    "send_sampling": True,  # temperature and top_p; reasoning models refuse them
-    "send_seed": True,  # some servers refuse it
-    "usd_per_mtok_in": 0.0,  # US dollars for a million tokens
-    "usd_per_mtok_cached": -1.0,  # of input from the provider's cache; -1: as usd_per_mtok_in
-    "usd_per_mtok_out": 0.0,  # of what it writes
-    "extra_body": "",  # further fields of the request, as JSON
 }

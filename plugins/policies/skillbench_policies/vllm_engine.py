@@ -7,6 +7,10 @@ for scheduling, and one for each device.
 
 Weights are handed over as a checkpoint directory that each device's process reads its part of
 (`reload_weights`), whatever the tensor or data parallelism; the prefix cache is emptied after it.
+
+Known of vLLM 0.31, and dealt with here: on a CPU each layer multiplies with a repacked copy of its
+weight. A reload renews the copies of the layers that the checkpoint names; an output layer that
+shares the embedding's weight is not named, and would go on with the old ones.
 """
 
 from __future__ import annotations
@@ -36,6 +40,23 @@ class Answer:
     cached: int  # prompt tokens that the prefix cache held
     device_s: float  # this request's share of the time in which the engine had work
     stopped: bool  # by a stop token, not by the limit
+
+
+class RenewsTiedHeads:
+    """What vLLM adds to its workers (`worker_extension_cls`) on a CPU; see above."""
+
+    def renew_tied_heads(self) -> int:
+        """Repack the weights of output layers anew; return how many there are."""
+        from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+        model = self.model_runner.get_model()  # type: ignore[attr-defined]
+        heads = [layer for layer in model.modules() if isinstance(layer, ParallelLMHead)]
+        for head in heads:
+            head.quant_method.process_weights_after_loading(head)
+        return len(heads)
+
+
+EXTENSION = f"{__name__}.{RenewsTiedHeads.__name__}"
 
 
 class Clock:
@@ -95,6 +116,7 @@ class VLLMEngine:
 
     def __init__(self, arguments: Mapping[str, Any], *, devices: int = 1, name: str = "") -> None:
         self.name, self.devices = name, devices
+        self._renews = arguments.get("worker_extension_cls") == EXTENSION
         self._clock = Clock()
         self._numbers = itertools.count()
         self._llm: Any = None
@@ -144,6 +166,8 @@ class VLLMEngine:
             await self._llm.collective_rpc(
                 "reload_weights", kwargs={"weights_path": str(directory)}
             )
+            if self._renews:
+                await self._llm.collective_rpc("renew_tied_heads")
             await self._llm.reset_prefix_cache()
 
         try:

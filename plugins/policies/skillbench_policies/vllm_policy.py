@@ -31,7 +31,7 @@ from .chat import ChatFormat
 from .hf import HFPolicy, Transcript, _as_list
 from .models import embedded
 from .options import VLLM
-from .vllm_engine import Answer, VLLMEngine, on_cpu, prepare_environment
+from .vllm_engine import EXTENSION, Answer, VLLMEngine, on_cpu, prepare_environment
 
 SHM = Path("/dev/shm")
 KV_GB = 1.0  # on a CPU; a GPU has policy.gpu_memory
@@ -213,8 +213,8 @@ class VLLMPolicy(HFPolicy):
         }
         if cpu:
             arguments |= {
-                # A compiled graph keeps the float32 weights that it was made with.
-                "enforce_eager": True,
+                "worker_extension_cls": EXTENSION,
+                "enforce_eager": True,  # a reload was never tried with compiled graphs
                 # A prefill that is cut in two draws the next token with a generator that a CPU
                 # does not have; so a prompt must fit into one batch.
                 "enable_chunked_prefill": False,
