@@ -283,7 +283,7 @@ def _lay(
                 elif stage in base["trainer"]:
                     _fill(
                         base["trainer"][stage],
-                        rows,
+                        {"enabled": rows} if isinstance(rows, bool) else rows,
                         known["trainer"][stage],
                         f"trainer.{stage}",
                         layer,

@@ -190,7 +190,7 @@ def _trainer(ours: TrlTrainer, folder: str, batches: Sequence[dict[str, Any]], m
             if not batch["first"]:
                 out["old_per_token_logps"] = batch["old"]
             if ours.reference is not None:
-                out["ref_per_token_logps"] = _score(ours, batch)
+                out["ref_per_token_logps"] = _score(ours.reference, batch)
             self.beta = float(c["kl_coef"]) * batch["spread"]
             return out
 
@@ -291,17 +291,17 @@ def _no_reward(completions: Sequence[Any], **_: Any) -> list[float]:
 
 
 @torch.no_grad()
-def _score(ours: TrlTrainer, batch: Mapping[str, Any]) -> Any:
-    """The reference model's log-probabilities of a batch's completions, (N, T)."""
+def _score(reference: Any, batch: Mapping[str, Any]) -> Any:
+    """The reference's (a Scorer) log-probabilities of a batch's completions, (N, T)."""
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
     seen = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
     places = (seen.cumsum(1) - 1).clamp(min=0)
-    logits = ours.reference.model(
+    logits = reference.model(
         input_ids=ids, attention_mask=seen, position_ids=places, use_cache=False
     ).logits
     width = batch["completion_ids"].shape[1]
     scores = torch.log_softmax(
-        logits[:, -width - 1 : -1].float() / float(ours.config["temperature"]), -1
+        logits[:, -width - 1 : -1].float() / float(reference.temperature), -1
     )
     return scores.gather(-1, batch["completion_ids"][..., None]).squeeze(-1)
 
