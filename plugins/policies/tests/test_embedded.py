@@ -11,11 +11,11 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import skillbench_policies
-from skillbench_policies.household_policy import HERE
 from skillbench_policies.pretraining.gates import measure
 from skillbench_policies.pretraining.train import data_digest
 from skillbench_policies.pretraining.worlds import load_world
 
+HERE = Path(skillbench_policies.__file__).parent
 WORLDS = ("household", "shopper", "reader")
 
 
@@ -33,7 +33,7 @@ def test_a_checkpoint_names_the_code_that_made_its_data(name: str) -> None:
 
 
 def test_a_checkpoint_is_small_and_carries_no_path(name: str) -> None:
-    folder = Path(skillbench_policies.__file__).parent / name / "checkpoint"
+    folder = HERE / name / "checkpoint"
     assert sum(f.stat().st_size for f in folder.iterdir()) < 8e6
     assert provenance(name)["parameters"] < 3e6
     assert "/" not in provenance(name)["command"]
