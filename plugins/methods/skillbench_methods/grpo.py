@@ -13,7 +13,8 @@ Paper: SkillRL (arXiv:2602.08234, section 3.3); GRPO: arXiv:2402.03300. Differen
 released code: a transcript is one row, not one row per step (`rows="steps"` for that); statistics
 are over trajectories (`advantage_stats="steps"` for the published ones); the penalty is on the
 episode, not on the step's row; rows are never duplicated to fill a batch. `backend="trl"` sends the
-same rows through TRL's GRPOTrainer (trl_backend.py).
+same rows through TRL's GRPOTrainer (trl_backend.py); `launch` lets several processes make the
+update, sharded or not (launched.py).
 
 `estimator="rloo"` and `"gigpo"` are other advantages over the same rows (credit.py). With `half`
 one half of each group plays without the memory, which estimates what the memory is worth
@@ -41,6 +42,7 @@ from .evolve import Evolution
 from .experience import Blank, summary
 from .guards import trained_model, usable
 from .halves import intrinsic, memory_value
+from .launched import LaunchedTrainer
 from .settings import UPDATE
 
 BACKENDS = ("torch", "trl")
@@ -63,6 +65,8 @@ DEFAULTS: dict[str, Any] = {
     "rows": "transcript",  # or "steps": one row per step, the published form
     "max_row_tokens": 0,  # longer rows are left out; 0: none is
     "backend": "torch",  # or "trl": the same rows through TRL's GRPOTrainer
+    "launch": "",  # accelerate's configuration of processes that train: a file, "ddp", "fsdp"
+    "launch_devices": "",  # GPUs of these processes, e.g. "4,5,6,7"; "": all that are visible
     "keep": 2,  # checkpoints kept on disk
     **UPDATE,  # the optimiser and its loss
 }
@@ -104,8 +108,11 @@ class Grpo:
         config = {**DEFAULTS, **context.config}
         trained_model(context.policy, "grpo")
         state = _State(context, config)
-        while state.iteration < int(config["iterations"]):
-            state.iterate()
+        try:
+            while state.iteration < int(config["iterations"]):
+                state.iterate()
+        finally:
+            state.close()
         weights = state.last / "policy" if state.last else None
         return Checkpoint(context.directory, weights, {"curve": state.curve})
 
@@ -141,9 +148,15 @@ class _State:
         if found is not None:
             self.last = found[0]
             context.policy.load(found[0] / "policy")
-        self.trainer = row_trainer(str(config["backend"]))(
-            context.policy.model(), config, reference=reference
-        )
+        if config["launch"]:
+            self.trainer: Any = LaunchedTrainer(
+                context.policy, config, context.directory, reference=reference
+            )
+        else:
+            self.trainer = row_trainer(str(config["backend"]))(
+                context.policy.model(), config, reference=reference
+            )
+        self.devices = int(getattr(self.trainer, "devices", 1))
         if found is not None:
             path, state = found
             self.iteration, self.curve = int(state["iteration"]), list(state["curve"])
@@ -187,7 +200,7 @@ class _State:
             Usage(
                 input_tokens=int(metrics["tokens_read"]),
                 wall_s=trained - rolled,
-                device_s=trained - rolled,
+                device_s=(trained - rolled) * self.devices,
             ),
         )
         context.policy.sync(f"grpo-{step}")
@@ -206,6 +219,11 @@ class _State:
         self.curve.append({"step": step, **metrics})
         context.log(step, metrics)
         self._checkpoint()
+
+    def close(self) -> None:
+        """End the processes that train, if there are any."""
+        if hasattr(self.trainer, "close"):
+            self.trainer.close()
 
     def _checkpoint(self) -> None:
         def fill(path: Path) -> None:

@@ -25,6 +25,7 @@ import torch
 from skillbench.errors import SkillbenchError
 
 from . import optimizer_state
+from .optimizer_state import whole
 from .ranks import Ranks
 from .rows import Row, micro_batches
 from .scoring import Batch, Scorer, collate, k3, policy_loss, token_weights
@@ -71,8 +72,8 @@ class RowTrainer:
                 raise ValueError("kl_coef > 0 needs a reference model")
             self.reference = Scorer(reference.eval(), float(c["temperature"]))
         self.ranks = Ranks()
-        self.scorer = self.ranks.prepare(self.scorer)
-        self.device = next(model.parameters()).device
+        self.scorer, self.optimizer = self.ranks.prepare(self.scorer, self.optimizer)
+        self.device = self.ranks.device or next(model.parameters()).device
 
     # ------------------------------------------------------------------ one update
 
@@ -227,15 +228,15 @@ class RowTrainer:
     def _step(self, sums: Mapping[str, float], tokens: int, totals: dict[str, float]) -> None:
         """Clip, step, and add to the update's totals. A gradient that is not finite is left out."""
         c = self.config
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), float(c["grad_clip"]))
+        norm = self.ranks.clip(self.model.parameters(), float(c["grad_clip"]))
         self._set_lr()
-        if math.isfinite(float(norm)):
+        if math.isfinite(norm):
             self.optimizer.step()
         else:
             totals["skipped_steps"] = totals.get("skipped_steps", 0) + 1
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
-        totals["grad_norm"] = totals.get("grad_norm", 0.0) + float(norm)
+        totals["grad_norm"] = totals.get("grad_norm", 0.0) + norm
         totals["loss"] = totals.get("loss", 0.0) + sums["loss"]
         for key, shown in (
             ("clip_share", True),
@@ -311,12 +312,13 @@ class RowTrainer:
         """Log-probabilities of each row's sampled tokens under the present weights."""
         model = self.scorer.module if hasattr(self.scorer, "module") else self.scorer
         scores: dict[int, Any] = {}
-        for group in micro_batches(rows, int(self.config["micro_tokens"])):
-            batch = collate([rows[i] for i in group], [0.0] * len(group), self.device)
+        # As many forwards on every rank: where weights are sharded, each gathers them.
+        for batch, group in self._batches(rows, [0.0] * len(rows)):
             with self._cast():
                 logps, _ = model(batch.input_ids, batch.where, batch.targets)
-            for i, part in zip(group, logps.split([rows[i].trained for i in group])):
-                scores[i] = part
+            if group:
+                for i, part in zip(group, logps.split([rows[i].trained for i in group])):
+                    scores[i] = part
         return scores
 
     def _set_lr(self) -> None:
@@ -325,9 +327,18 @@ class RowTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = float(self.config["lr"]) * scale
 
+    def weights(self) -> dict[str, Any]:
+        """What is trained, by name, whole; every rank calls this where weights are sharded."""
+        return dict(zip(self._names, map(whole, optimizer_state.parameters(self.optimizer))))
+
     def save(self, directory: Path) -> None:
-        """Write the optimiser's moments as safetensors and its step count as JSON."""
-        optimizer_state.save(self.optimizer, self._names, self.steps, directory)
+        """Write the optimiser's moments as safetensors and its step count as JSON.
+
+        Every rank calls this; the first one writes.
+        """
+        optimizer_state.save(
+            self.optimizer, self._names, self.steps, directory, write=self.ranks.first
+        )
 
     def load(self, directory: Path) -> None:
         """Read them back; the model must already hold the matching weights."""

@@ -87,6 +87,24 @@ class Scorer(nn.Module):
         self.temperature = temperature
         self.chunk = chunk
 
+    # What sharding asks a transformers model: which layers stay whole, and what is tied.
+
+    @property
+    def _no_split_modules(self) -> Any:
+        return getattr(_unwrap_peft(self.model), "_no_split_modules", None)
+
+    def get_input_embeddings(self) -> Any:
+        """Those of the model."""
+        return _unwrap_peft(self.model).get_input_embeddings()
+
+    def get_output_embeddings(self) -> Any:
+        """Those of the model: its head."""
+        return _unwrap_peft(self.model).get_output_embeddings()
+
+    def tie_weights(self) -> None:
+        """Tie them again."""
+        _unwrap_peft(self.model).tie_weights()
+
     def forward(self, input_ids: Any, where: Any, targets: Any) -> tuple[Any, Any]:
         """Return log-probabilities and entropies, (N,) each, in float32 at the temperature."""
         core = _unwrap_peft(self.model)

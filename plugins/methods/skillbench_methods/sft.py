@@ -53,6 +53,8 @@ DEFAULTS: dict[str, Any] = {
     "bf16": False,  # compute in bfloat16; weights stay float32
     "gradient_checkpointing": False,  # less memory, a third more computation
     "thought": "",  # what an expert demonstration thinks
+    "launch": "",  # accelerate's configuration of processes that train: a file, "ddp", "fsdp"
+    "launch_devices": "",  # GPUs of these processes, e.g. "4,5,6,7"; "": all that are visible
 }
 
 
@@ -78,7 +80,7 @@ class Sft:
     def fit(self, context: LearnContext) -> Checkpoint:
         """Make the demonstrations, train on them, save the weights."""
         config = {**DEFAULTS, **context.config}
-        model = trained_model(context.policy, "sft")
+        trained_model(context.policy, "sft")
         done = checkpoints.latest(context.directory)
         if done is not None:
             context.policy.load(done[0] / "policy")
@@ -98,20 +100,13 @@ class Sft:
         sources = sorted({r["task"] for r in rows})
         metrics: dict[str, Any] = {**head, "rows": len(rows)}
         if len(rows) >= int(config["min_rows"]):
-            from .trl_bridge import supervised
-
             began = time.perf_counter()
-            metrics |= supervised(
-                model,
-                context.policy.tokenizer(),
-                rows,
-                config,
-                context.directory / "trainer",
-                seed=context.seed,
-            )
+            found, devices = self._train(context, config, rows, path)
+            metrics |= found
             wall = time.perf_counter() - began
             tokens = int(metrics["tokens_read"])
-            context.spend("sft", "trainer", Usage(input_tokens=tokens, wall_s=wall, device_s=wall))
+            usage = Usage(input_tokens=tokens, wall_s=wall, device_s=wall * devices)
+            context.spend("sft", "trainer", usage)
             metrics["update_s"] = wall
         else:
             metrics["skipped"] = f"{len(rows)} demonstrations, fewer than {config['min_rows']}"
@@ -123,6 +118,22 @@ class Sft:
             context.directory, 0, metrics, lambda p: context.policy.save(p / "policy")
         )
         return Checkpoint(context.directory, final / "policy", metrics)
+
+    def _train(
+        self, context: LearnContext, config: dict[str, Any], rows: Sequence[Any], path: Path
+    ) -> tuple[dict[str, Any], int]:
+        """Train the policy's module in place; return losses and counts, and how many devices."""
+        work = context.directory / "trainer"
+        if config["launch"]:
+            from . import sft_job
+
+            return sft_job.launch(context.policy, config, path, work, seed=context.seed)
+        from .trl_bridge import supervised
+
+        policy = context.policy
+        return supervised(
+            policy.model(), policy.tokenizer(), rows, config, work, seed=context.seed
+        ), 1
 
     def _demonstrate(self, context: LearnContext, config: dict[str, Any]) -> list[dict[str, Any]]:
         """Play, keep the solved ones; the first entry of the list is about all of them."""

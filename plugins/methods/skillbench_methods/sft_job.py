@@ -7,6 +7,8 @@ reads what the stage "sft" wrote before it trained, trains with TRL's SFTTrainer
 accelerate was launched with, and leaves a checkpoint for `--policy vllm:CHECKPOINT`. Rows are token
 ids: the model must have the tokenizer that they were made with. `--set KEY=VALUE` are keys of the
 stage (`trainer.sft.KEY` of a run). A job that was killed goes on where `save_steps` > 0.
+
+A run with `trainer.sft.launch=fsdp` starts this by itself, for its own cold start.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,10 @@ from typing import Any
 from skillbench.errors import SkillbenchError, UsageError, suggest
 from skillbench.layers import parse_value
 
-from . import sft
+from . import launching, sft
+
+# Keys of the stage that a job is not asked for.
+OURS = ("launch", "launch_devices", "thought")
 
 
 def settings(sets: list[str]) -> dict[str, Any]:
@@ -66,6 +73,42 @@ def train(rows: Path, model: str, out: Path, config: dict[str, Any], seed: int) 
         )
     work = out / "trainer"
     return supervised(net, tokenizer, found, config, work, seed=seed, save_to=out)
+
+
+def launch(
+    policy: Any, config: dict[str, Any], rows: Path, work: Path, *, seed: int
+) -> tuple[dict[str, Any], int]:
+    """Train a policy's weights by a job of its own, and read them back; for the stage "sft".
+
+    Returns losses and counts, and the number of processes. Raises UsageError for adapters, and
+    SkillbenchError, with the end of the log, where the job fails.
+    """
+    found = launching.configuration(str(config["launch"]), "sft")
+    if any(not p.requires_grad for p in policy.model().parameters()):
+        raise UsageError("trainer.sft.launch trains all weights: leave out policy.lora_rank")
+    begin, end, log = work / "begin", work / "end", rows.parent / "sft_job.log"
+    if not (end / "trainer").is_dir():  # else a job was killed, and goes on from its checkpoint
+        policy.save(begin)
+    sets = [f"--set={k}={v}" for k, v in config.items() if k in sft.DEFAULTS and k not in OURS]
+    words = [str(rows), "--model", str(begin), "--out", str(end), "--seed", str(seed), *sets]
+    with log.open("wb") as out:
+        done = subprocess.run(
+            launching.command(found, "skillbench_methods.sft_job", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            env=launching.environment(found, str(config["launch_devices"])),
+            check=False,
+        )
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode or not lines:
+        raise SkillbenchError(
+            f"the cold start's processes ended with exit code {done.returncode}; the end of "
+            f"{log}:\n{launching.tail(log)}\nMend that and go on with --resume"
+        )
+    policy.load(end)
+    shutil.rmtree(work, ignore_errors=True)
+    return json.loads(lines[-1]), launching.size(found)[0]
 
 
 def main(words: list[str]) -> int:

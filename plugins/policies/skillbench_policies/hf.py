@@ -46,6 +46,15 @@ class Transcript:
     text: str = ""  # the answer's text, as the next request must repeat it
     last: int | None = None  # the answer's last id
 
+    def answered(self, tokens: Sequence[int], stop: Sequence[str], chat: ChatFormat) -> str:
+        """Append an answer; return its text, cut at the first stop string."""
+        text = chat.decode(tokens[:-1] if tokens[-1] in chat.stops else tokens)
+        for mark in stop:
+            text = text.partition(mark)[0]
+        self.ids.extend(tokens)
+        self.text, self.last = text, tokens[-1]
+        return text
+
 
 class HFPolicy:
     """Samples from a causal language model on this machine; trainable."""
@@ -278,15 +287,9 @@ class HFPolicy:
     def _finish(
         self, request: Request, held: Transcript, job: Job, cached: int, seconds: float
     ) -> Completion:
-        chat = self._sampler()[1]
         prompt = tuple(job.ids)
         tokens = tuple(job.tokens)
-        ended = tokens[-1] in chat.stops
-        text = chat.decode(tokens[:-1] if ended else tokens)
-        for stop in request.params.stop:
-            text = text.partition(stop)[0]
-        held.ids.extend(tokens)
-        held.text, held.last = text, tokens[-1]
+        text = held.answered(tokens, request.params.stop, self._sampler()[1])
         return Completion(
             text=text,
             usage=Usage(

@@ -151,12 +151,8 @@ class VLLMPolicy(HFPolicy):
                 if any(stop in text for stop in request.params.stop):
                     tokens, stopped = tokens[:n], True
                     break
-        text = chat.decode(tokens[:-1] if tokens[-1] in chat.stops else tokens)
-        for stop in request.params.stop:
-            text = text.partition(stop)[0]
         prompt = tuple(held.ids)
-        held.ids.extend(tokens)
-        held.text, held.last = text, tokens[-1]
+        text = held.answered(tokens, request.params.stop, chat)
         return Completion(
             text=text,
             usage=Usage(
