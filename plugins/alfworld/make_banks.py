@@ -13,9 +13,9 @@ from pathlib import Path
 
 from skillbench_alfworld.phrases import FILLER, PHRASES
 
-# What the scripted player's success hangs on most, so that 200 games can tell; one line for each
-# piece of advice, so that no two contradict each other.
-GOOD, HARMFUL = ("order", "clean", "heat"), ("light", "two")
+# What success hangs on most, and harm where there is something to lose, so that 200 games can
+# tell; one line for each piece of advice, so that no two contradict each other.
+GOOD, HARMFUL = ("order", "clean", "heat"), ("light", "direct")
 USELESS = (  # number of a sentence about nothing, and the task type that it pretends to be for
     (0, ""),
     (7, ""),

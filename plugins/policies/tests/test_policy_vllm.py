@@ -180,7 +180,7 @@ def test_adapters_reach_the_engine_merged(tmp_path):
     try:
         before = play(reference, "before")
         for n, p in enumerate(p for p in policy.model().parameters() if p.requires_grad):
-            p.data.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(n)))
+            p.data.add_(0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(n)))
         policy.sync("1")
         policy.save(tmp_path / "adapters")
         reference.load(tmp_path / "adapters")
