@@ -50,7 +50,7 @@ CORE: Mapping[str, Mapping[str, Any]] = {
     "score": {
         "temperature": 0.4,  # of the policy's answers
         "top_p": 1.0,  # nucleus sampling; 1 = off
-        "chunk": 50,  # episodes per batch, fixed so that a resumed run repeats exactly
+        "chunk": 50,  # episodes at a time, in fixed batches so that a resumed run repeats exactly
         "retries": 2,  # of invalid episodes
         "attempts": 1,  # > 1: unsolved tasks are tried again, reported apart (retries.py)
         "extra_steps": 0.0,  # of the method: share of steps beyond the limit, e.g. 0.5

@@ -4,7 +4,8 @@ One coroutine per episode, written as plain sequential code: observe, ask, act. 
 ("gather") get the requests of all live episodes at once: a batch goes out as soon as every live
 episode waits for one, in episode order, so that the composition of each batch depends on nothing
 but the slots that were asked for, and a repeated run repeats exactly. Policies behind a server
-("stream") get each request at once, `concurrency` of them at a time. Nothing here ever sleeps.
+("stream") get each request at once, `concurrency` of them at a time; of more than `live` episodes
+the next one begins when one has ended. Nothing here ever sleeps.
 
 A fault of the policy or of the environment makes an attempt `invalid`; it is played again with the
 same seeds, and after `retries` the episode is recorded as invalid, which is neither a zero nor
@@ -88,17 +89,21 @@ class Loop:
     on_episode: OnEpisode | None = None
     on_call: OnCall | None = None
     gate: Gate | None = None
+    live: int = 0  # of a policy that streams: episodes at a time, the next when one ends; 0: all
 
 
 async def play(slots: Sequence[Slot], loop: Loop) -> list[Episode]:
     """Play every slot once; episodes come back in slot order."""
     if not slots:
         return []
-    if getattr(loop.policy, "batching", "gather") == "stream":
+    live = len(slots)
+    if streams(loop.policy):
         asker: Asker = Stream(loop.policy, loop.on_call, loop.gate)
+        live = loop.live or live
     else:
         asker = Gather(loop.policy, len(slots), loop.on_call, loop.gate)
-    tasks = [asyncio.ensure_future(_slot(i, s, asker, loop)) for i, s in enumerate(slots)]
+    places = asyncio.Semaphore(live)
+    tasks = [asyncio.ensure_future(_slot(i, s, asker, loop, places)) for i, s in enumerate(slots)]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -122,6 +127,11 @@ class Asker(Protocol):
     def close(self) -> None:
         """Nobody needs an answer any more; ask the policy nothing from here on."""
         ...
+
+
+def streams(policy: Any) -> bool:
+    """Whether a policy takes each request at once, instead of a batch of all live episodes."""
+    return getattr(policy, "batching", "gather") == "stream"
 
 
 class Gather:
@@ -276,8 +286,15 @@ def _with_wall(total: list[float], calls: int, wall_s: float) -> Usage:
     )
 
 
-async def _slot(index: int, slot: Slot, asker: Asker, loop: Loop) -> Episode:
-    """Play one slot until an attempt is valid, or the retries are used up."""
+async def _slot(
+    index: int, slot: Slot, asker: Asker, loop: Loop, places: asyncio.Semaphore
+) -> Episode:
+    """Wait for a place; play one slot until an attempt is valid, or the retries are used up."""
+    async with places:
+        return await _play(index, slot, asker, loop)
+
+
+async def _play(index: int, slot: Slot, asker: Asker, loop: Loop) -> Episode:
     spent = Usage()
     try:
         for attempt in range(loop.retries + 1):

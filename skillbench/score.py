@@ -3,7 +3,9 @@
 An arm is the method (frozen weights and memory) or the baseline (the same policy untouched, with no
 memory). Both get the same seeds, so that they differ in nothing else. A chunk that was interrupted
 is played again whole, since the composition of batches may change the last digits of a model's
-answers; only what is missing is recorded. A shard (shards.py) scores its share alone.
+answers; only what is missing is recorded. A policy that streams has no batches to keep: it plays
+what is missing of all chunks, as many episodes at a time as a chunk has, without waiting for the
+last one of each. A shard (shards.py) scores its share alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from .learn import close, load_memory
 from .panel import Panel
 from .records import TOKEN_FIELDS, Completion, Episode, Task, to_json
-from .rollout import Slot
+from .rollout import Slot, streams
 from .session import Blank, Session, panel_tasks
 from .showing import by_chance
 
@@ -87,7 +89,7 @@ class Scoring:
     def _play(self, arm: str, seed: int, policy: Any, memory: Any, title: str) -> None:
         session = self.session
         table = session.config["score"]
-        chunks = self.chunks(seed)
+        chunks = self._batches(arm, seed, policy)
         session.reporter.start(
             f"seed {seed}: score {title}" if arm == METHOD else f"seed {seed}: score the baseline",
             total=sum(map(len, chunks)),
@@ -109,6 +111,8 @@ class Scoring:
             self._count(arm, seed, episode.success)
             session.reporter.advance(1, success=self._running(arm, seed))
             session.notify("skillbench_episode_end", run=session.info, episode=episode)
+            if len(self.done) % table["chunk"] == 0:
+                session.run.sync()
 
         for chunk in chunks:
             have = sum((arm, seed, task.id) in self.done for task in chunk)
@@ -123,10 +127,21 @@ class Scoring:
                 memory=memory,
                 phase=LEDGER[arm],
                 on_episode=on_episode,
+                live=table["chunk"],
                 seed=seed,
                 **(session.beyond if arm == METHOD else {}),
             )
             session.run.sync()
+
+    def _batches(self, arm: str, seed: int, policy: Any) -> list[list[Task]]:
+        """Tasks that are asked for together: whole chunks, or what is on disk and what is not."""
+        chunks = self.chunks(seed)
+        if not streams(policy):
+            return chunks
+        tasks = [task for chunk in chunks for task in chunk]
+        have = [task for task in tasks if (arm, seed, task.id) in self.done]
+        missing = [task for task in tasks if (arm, seed, task.id) not in self.done]
+        return [part for part in (have, missing) if part]
 
     def _running(self, arm: str, seed: int) -> float:
         won, known = self.tally.get((arm, seed), (0, 0))

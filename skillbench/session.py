@@ -25,7 +25,7 @@ from .panel import Panel
 from .protocols import Method
 from .records import Completion, Context, Episode, Skill, Task, Usage
 from .reporting import Reporter
-from .rollout import Loop, Slot, play
+from .rollout import Loop, Slot, play, streams
 from .store import RunDir
 
 
@@ -209,15 +209,18 @@ class Session:
         phase: str,
         tokens: bool = False,
         on_episode: Callable[[Slot, Episode, list[Completion]], None] | None = None,
+        live: int = 0,
         extra_steps: float = 0.0,
         extra_tokens: int = 0,
         **extra: Any,
     ) -> list[Episode]:
         """Play slots through the loop; every call goes on the ledger under `phase`.
 
-        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit. Of more
-        than `run.live` slots, the next so many begin when the ones before have ended: what a policy
-        keeps of live episodes (KV caches, sessions) is bounded by it.
+        `extra_steps` (a share) and `extra_tokens` let episodes go on beyond the step limit. At most
+        `run.live` episodes, or else `live`, are played at a time: what a policy keeps of them (KV
+        caches, sessions) is bounded by it. A policy that streams begins the next one when one has
+        ended; for one that batches the next so many begin when all before have ended, which keeps
+        the composition of batches a matter of the slots alone.
         """
 
         def on_call(role: str, usage: Usage, model: str) -> None:
@@ -238,11 +241,14 @@ class Session:
             on_episode=on_episode,
             on_call=on_call,
             gate=None if self.budget is None else Gate(self.budget, phase),
+            live=int(self.config["run"]["live"]) or live,
         )
-        live = int(self.config["run"]["live"]) or max(len(slots), 1)
+        size = max(len(slots), 1)
+        if not streams(policy):
+            size = loop.live or size
         played: list[Episode] = []
-        for start in range(0, len(slots), live):
-            played += self._asyncio.run(play(slots[start : start + live], loop))
+        for start in range(0, len(slots), size):
+            played += self._asyncio.run(play(slots[start : start + size], loop))
         return played
 
     def notify(self, hook: str, **arguments: Any) -> None:

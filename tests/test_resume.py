@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import signal
@@ -113,4 +114,46 @@ def test_an_interrupted_chunk_is_played_whole(toy: Any, execute: Any, monkeypatc
     monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
     execute("toybank", resume=True)
     assert sizes[0] == 7
+    assert len(path.read_text().splitlines()) == len(rows)
+
+
+def test_a_policy_that_streams_plays_what_is_missing_alone(
+    toy: Any, execute: Any, monkeypatch: Any
+) -> None:
+    """Chunks bound how many episodes are open at a time, and nobody waits for the end of one."""
+    _, batched = execute("toybank", name="batched")
+    streaming = ("policy.batching=stream", "run.live=0")
+    _, place = execute("toybank", *streaming, name="streamed")
+    actions = [
+        {
+            (e["arm"], e["task"]["id"]): [s["action"] for s in e["steps"]]
+            for e in lines(run / "episodes.jsonl")
+        }
+        for run in (batched, place)
+    ]
+    assert actions[0] == actions[1]
+    path = place / "episodes.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:3]))
+    ended: list[str] = []
+    now: set[str] = set()
+    most: list[int] = []
+    generate, release = toy.ToyPolicy.generate, toy.ToyPolicy.release
+
+    async def watched(self: Any, requests: Any) -> Any:
+        now.update(r.episode_id for r in requests)
+        most.append(len(now))
+        await asyncio.sleep(0)  # others ask in between
+        return await generate(self, requests)
+
+    def released(self: Any, episode_id: str) -> None:
+        now.discard(episode_id)
+        ended.append(episode_id)
+        release(self, episode_id)
+
+    monkeypatch.setattr(toy.ToyPolicy, "generate", watched)
+    monkeypatch.setattr(toy.ToyPolicy, "release", released)
+    execute("toybank", *streaming, name="streamed", resume=True)
+    assert len(ended) == len(rows) - 3
+    assert max(most) <= 7
     assert len(path.read_text().splitlines()) == len(rows)

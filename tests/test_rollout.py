@@ -247,9 +247,15 @@ def test_learning_refuses_other_splits(toy: Any, execute: Any, monkeypatch: Any)
         execute("toybank")
 
 
-def test_the_places_of_an_engine_stay_full_while_long_episodes_end(toy: Any) -> None:
-    """An engine that answers whatever it holds, tick by tick: at least 90 % of lockstep's batch."""
+@pytest.mark.parametrize("live", [0, 4])
+def test_the_places_of_an_engine_stay_full_while_long_episodes_end(toy: Any, live: int) -> None:
+    """An engine that answers whatever it holds, tick by tick: at least 90 % of lockstep's batch.
+
+    With `live` no more episodes than that are open, and the next one begins when one ends.
+    """
     places = 4
+    open_now: set[str] = set()
+    most: list[int] = []
     held: list[int] = []
 
     class Engine(toy.ToyPolicy):
@@ -262,6 +268,8 @@ def test_the_places_of_an_engine_stay_full_while_long_episodes_end(toy: Any) -> 
         async def generate(self, requests: Any) -> Any:
             turn = asyncio.get_running_loop().create_future()
             self.inside.append(turn)
+            open_now.update(r.episode_id for r in requests)
+            most.append(len(open_now))
             if len(self.inside) == 1:
                 asyncio.ensure_future(self.tick())  # noqa: RUF006
             await turn
@@ -275,10 +283,14 @@ def test_the_places_of_an_engine_stay_full_while_long_episodes_end(toy: Any) -> 
             for turn in inside:
                 turn.set_result(None)
 
-    episodes, _ = run(toy, 30, policy=Engine())
+        def release(self, episode_id: str) -> None:
+            open_now.discard(episode_id)
+
+    episodes, _ = run(toy, 30, policy=Engine(), live=live)
     steps = [len(e.steps) for e in episodes]
     assert len(set(steps)) > 1  # some are short
     rounds = sum(max(steps[i : i + places]) for i in range(0, len(steps), places))
     assert sum(held) == sum(steps)
     assert sum(held) / len(held) >= 0.9 * sum(steps) / rounds
     assert sum(held) / len(held) >= 0.9 * places
+    assert (max(most) <= live) == bool(live)
