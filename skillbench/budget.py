@@ -18,7 +18,7 @@ from typing import Any
 
 from .errors import BudgetStop
 from .ledger import EVALUATION
-from .prices import Rates
+from .prices import Rates, charged
 from .records import Request
 
 CHARS_PER_TOKEN = 3
@@ -50,12 +50,8 @@ class Budget:
 
     def price(self, role: str, tokens_in: float, tokens_out: float) -> float | None:
         """Dollars of a call at its provider's price; None where nobody charges by tokens."""
-        table = self.tables.get(role, {})
-        rates = [float(table.get(f"usd_per_mtok_{k}", 0) or 0) for k in ("in", "out")]
-        if any(rates):
-            return (tokens_in * rates[0] + tokens_out * rates[1]) / 1e6
-        label = f"{table.get('name', '')}:{table.get('model', '')}"
-        return self.rates.prices.tokens(label, {"in": tokens_in, "out": tokens_out})
+        spend = {"in": tokens_in, "out": tokens_out}
+        return charged(self.tables.get(role, {}), spend, self.rates.prices)
 
     def hold(self, role: str, phase: str, tokens_in: float, tokens_out: float) -> float:
         """Hold what a call may cost; returns it, for `release`. Raises BudgetStop."""

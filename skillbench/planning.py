@@ -344,15 +344,15 @@ class _Planner:
         each = 1000 + shown * (self.texts.turn + self.texts.answer)
         phase = Phase(stage, "teacher", 0, calls, calls * each, 0.0, calls * 1500)
         phase.usd = self._charged("teacher", phase)
+        note = f"the teacher's batches cost {table.get('batch_discount', 1):g} of its price"
+        if table.get("batch") and note not in self.notes:
+            self.notes.append(note)
         return phase
 
     def _charged(self, who: str, phase: Phase) -> float:
         table = self.config[who]
-        rates = [float(table.get(f"usd_per_mtok_{k}", 0) or 0) for k in ("in", "out")]
-        if any(rates):
-            return (phase.tokens_in * rates[0] + phase.tokens_out * rates[1]) / 1e6
         spend = {"in": phase.tokens_in, "cached": phase.cached, "out": phase.tokens_out}
-        usd = prices.newest().tokens(f"{table['name']}:{table.get('model', '')}", spend)
+        usd = prices.charged(table, spend, prices.newest())
         if usd is None and table.get("model"):
             self.notes.append(f"no price is known for {who} {table['model']!r}: 0 USD")
         return usd or 0.0

@@ -78,6 +78,23 @@ def newest() -> Prices:
     return read(max(found, key=lambda path: path.name)) if found else Prices("")
 
 
+def charged(table: Mapping[str, Any], spend: Mapping[str, Any], prices: Prices) -> float | None:
+    """Dollars that whom a `policy` or `teacher` table names charges; None where it has no price.
+
+    `spend` is {in, cached, out} in tokens. The table's own prices come before the dated ones.
+    Calls that go as batches (`batch`) cost `batch_discount` of either.
+    """
+    rates = [float(table.get(f"usd_per_mtok_{k}", 0) or 0) for k in ("in", "out")]
+    if any(rates):
+        usd: float | None = sum(float(spend[k]) * r for k, r in zip(("in", "out"), rates)) / 1e6
+    else:
+        label = f"{table.get('name', '')}:{table.get('model', '')}"
+        usd = prices.tokens(label, spend)
+    if usd is not None and table.get("batch"):
+        usd *= float(table.get("batch_discount", 1.0))
+    return usd
+
+
 @dataclass(frozen=True)
 class Rates:
     """The prices that apply to one run."""

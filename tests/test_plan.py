@@ -119,6 +119,10 @@ def test_teacher_calls_are_priced_and_an_api_policy_needs_no_device() -> None:
     (teacher,) = [p for p in made.phases if p.role == "teacher"]
     assert teacher.usd == pytest.approx((2 * teacher.tokens_in + 8 * teacher.tokens_out) / 1e6)
     assert any("teacher: about" in line for line in made.text())
+    few = ("trainer.sft=false", "trainer.grpo=false", "teacher.batch=true")
+    half = planned("skillrl", *few, teacher="openai:o3")
+    assert [p.usd for p in half.phases if p.role == "teacher"] == pytest.approx([teacher.usd / 2])
+    assert "the teacher's batches cost 0.5 of its price" in half.assumptions
     api = planned(
         "base", "policy.usd_per_mtok_in=2.0", "policy.usd_per_mtok_out=8.0", policy="openai:x"
     )

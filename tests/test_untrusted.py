@@ -139,7 +139,7 @@ def test_replies_of_a_hostile_teacher_pass_the_schema_or_are_refused(monkeypatch
     for reply in replies:
         monkeypatch.setattr(teacher, "_complete", lambda *a, reply=reply: reply)
         try:
-            skills = teacher._ask_skills("general", played, 0, count=5)
+            skills = teacher._ask_skills([("general", played, None)], 0)
         except TeacherError:
             refused += 1
             continue

@@ -336,7 +336,7 @@ def test_a_fault_is_fed_back_and_mended():
         ["no idea", '{"skills": [{"title": "x"}]}', f"Sure!\n```json\n{skills_answer()}\n```"]
     ) as endpoint:
         teacher = ask(endpoint)
-        assert len(teacher._ask_skills("general", EPISODES, 0, count=3)) == 1
+        assert len(teacher._ask_skills([("general", EPISODES, None)], 0)) == 1
     said = [r["messages"][-1]["content"] for r in endpoint.requests]
     assert "holds no JSON object" in said[1]
     assert "lacks 'principle'" in said[2]

@@ -28,4 +28,7 @@ OPENAI: dict[str, Any] = {
     "mistakes": 10,  # lessons from failures
     "usd_per_mtok_in": 0.0,  # US dollars for a million tokens
     "usd_per_mtok_out": 0.0,  # the same for what it writes
+    "batch": False,  # true: questions go through the Batch API, and wait up to 24 hours
+    "batch_poll": 30.0,  # seconds between two looks at a batch
+    "batch_discount": 0.5,  # what a call in a batch costs of the usual price
 }

@@ -4,32 +4,28 @@ Three kinds of questions make the first bank, as in SkillRL (arXiv:2602.08234, s
 skills, skills per task type, common mistakes; one more refines it. Prompts and schemas are files in
 prompts/. Every answer is checked against its schema; a fault is fed back and the model asked again;
 after `attempts` answers the stage ends with a TeacherError (the released code turns a fault into an
-empty list, and nobody notices). A usable answer is kept in the run directory: a run that was killed
-does not pay for it again, while each seed asks for itself. Episodes are drawn from all task types
-in turn. Every call is on the ledger; the key is read from the environment by the client library and
-written nowhere.
+empty list, and nobody notices). Usable answers are kept in the run directory (asking.py), while
+each seed asks for itself. Questions go one by one, or as batches at half the price (batch.py).
+Episodes are drawn from all task types in turn. Every call is on the ledger (endpoint.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from skillbench.errors import TeacherError, UsageError
-from skillbench.records import Episode, Skill, Usage
-from skillbench.store import write_atomic
+from skillbench.errors import UsageError
+from skillbench.records import Episode, Skill
 from skillbench.untrusted import one_line
 
-from . import OPENAI, llm_notes
+from . import OPENAI, batch, llm_notes
+from .asking import Messages, Question, Talk, one_by_one
 from .causal import Causal
+from .endpoint import Endpoint
 from .excerpts import render, spread
-from .prompting import fill, text
-from .schema import check
+from .prompting import fill
+
+COUNTS = {"general": "general", "task_type": "per_type", "mistakes": "mistakes"}  # setting of each
 
 
 class OpenAI:
@@ -50,8 +46,8 @@ class OpenAI:
         self.model = model
         self.config = {**OPENAI, **{k: v for k, v in (config or {}).items() if k in OPENAI}}
         self.author = f"openai:{model}"
-        self._spend, self._environment = spend, environment
-        self._client: Any = None
+        self._environment = environment
+        self._endpoint = Endpoint(model, self.config, spend)
 
     # ------------------------------------------------------------------ the Teacher contract
 
@@ -60,18 +56,16 @@ class OpenAI:
         if self.config["form"] == "trajectories":
             rules = Causal(config={"form": "trajectories"}, environment=self._environment)
             return rules.distill(episodes, step=step)
-        out: list[Skill] = []
         if not episodes:
-            return out
-        out += self._ask_skills("general", episodes, step, count=self.config["general"])
+            return []
+        wanted: list[tuple[str, Sequence[Episode], str | None]] = [("general", episodes, None)]
         for task_type in sorted({e.task.task_type for e in episodes}):
             mine = [e for e in episodes if e.task.task_type == task_type]
-            out += self._ask_skills(
-                "task_type", mine, step, count=self.config["per_type"], task_type=task_type
-            )
+            wanted.append(("task_type", mine, task_type))
         failed = [e for e in episodes if not e.success]
         if failed:
-            out += self._ask_skills("mistakes", failed, step, count=self.config["mistakes"])
+            wanted.append(("mistakes", failed, None))
+        out = self._ask_skills(wanted, step)
         return list({s.id: s for s in out}.values())
 
     def refine(
@@ -134,25 +128,23 @@ class OpenAI:
     # ------------------------------------------------------------------ asking
 
     def _ask_skills(
-        self,
-        kind: str,
-        episodes: Sequence[Episode],
-        step: int,
-        *,
-        count: int,
-        task_type: str | None = None,
+        self, wanted: Sequence[tuple[str, Sequence[Episode], str | None]], step: int
     ) -> list[Skill]:
-        shown = spread(episodes, int(self.config["examples"]))
-        prompt = fill(
-            f"{kind}.md",
-            episodes=self.render(shown),
-            count=str(count),
-            task_type=task_type or "",
-        )
-        answer = self.ask("distill", prompt, "skills.schema.json")
-        tasks = tuple(sorted({e.task.id for e in shown}))
-        name = "mistake" if kind == "mistakes" else kind
-        return [self.skill(item, name, task_type, tasks, step) for item in answer["skills"][:count]]
+        """Skills for each (kind, episodes, task type); the kinds are prompts."""
+        most = int(self.config["examples"])
+        asked = [(k, spread(e, most), t, int(self.config[COUNTS[k]])) for k, e, t in wanted]
+        questions = []
+        for kind, shown, task_type, count in asked:
+            values = {"episodes": self.render(shown), "task_type": task_type or ""}
+            prompt = fill(f"{kind}.md", count=str(count), **values)
+            questions.append(Question("distill", prompt, "skills.schema.json"))
+        out = []
+        for (kind, shown, task_type, count), answer in zip(asked, self.ask_all(questions)):
+            tasks = tuple(sorted({e.task.id for e in shown}))
+            name = "mistake" if kind == "mistakes" else kind
+            items = answer["skills"][:count]
+            out += [self.skill(item, name, task_type, tasks, step) for item in items]
+        return out
 
     def skill(
         self,
@@ -180,153 +172,28 @@ class OpenAI:
         self, phase: str, prompt: str, schema: str, extra: Callable[[Any], str | None] | None = None
     ) -> Any:
         """Ask until the answer fits the schema; TeacherError after `attempts` answers."""
-        messages = [
-            {"role": "system", "content": text("system.md")},
-            {"role": "user", "content": prompt},
-        ]
-        kept = self._kept(messages, schema)
-        if kept is not None and kept.is_file():  # paid for by a process that was killed
-            answer, fault = _read(kept.read_text(encoding="utf-8"), json.loads(text(schema)))
-            if not fault and (extra is None or not extra(answer)):
-                return answer
-        fault = ""
-        for _ in range(max(1, int(self.config["attempts"]))):
-            reply = self._complete(phase, messages)
-            answer, fault = _read(reply, json.loads(text(schema)))
-            if not fault and extra is not None:
-                fault = extra(answer) or ""
-            if not fault:
-                if kept is not None:
-                    kept.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomic(kept, json.dumps(answer, ensure_ascii=False) + "\n")
-                return answer
-            messages += [
-                {"role": "assistant", "content": reply or "(nothing)"},
-                {"role": "user", "content": fill("retry.md", fault=fault)},
-            ]
-        raise TeacherError(
-            f"teacher {self.author} gave {self.config['attempts']} answers that cannot be used; of "
-            f"the last: {fault}. Use another --teacher, raise teacher.attempts or "
-            "teacher.max_tokens, or go on offline with --teacher causal"
-        )
+        return self.ask_all([Question(phase, prompt, schema, extra)])[0]
 
-    def _kept(self, messages: Sequence[Mapping[str, str]], schema: str) -> Path | None:
-        """Where the usable answer to a question is kept in the run directory; None: nowhere."""
-        folder = getattr(self._spend, "folder", None)
-        if folder is None:
-            return None
-        asked = {k: self.config[k] for k in ("temperature", "max_tokens")}
-        question = json.dumps([self.model, schema, list(messages), asked], sort_keys=True)
-        return folder / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
+    def ask_all(self, questions: Sequence[Question]) -> list[Any]:
+        """The answers to questions that do not depend on each other, in order."""
+        folder = getattr(self._endpoint.spend, "folder", None)
+        asked = [Talk(q, self.model, self.config, folder) for q in questions]
+        talks = {talk.key: talk for talk in asked}  # the same question is asked once
+        for talk in talks.values():
+            talk.recall()
+        waiting = [talk for talk in talks.values() if talk.answer is None]
+        attempts = max(1, int(self.config["attempts"]))
+        if self.config["batch"]:
+            batch.answer(self._endpoint, waiting, batch.Record(folder, talks), attempts)
+        else:
+            one_by_one(waiting, self._complete, self.author, attempts)
+        return [talks[talk.key].answer for talk in asked]
 
-    def _complete(self, phase: str, messages: Sequence[Mapping[str, str]]) -> str:
-        client = self._connect()
-        options: dict[str, Any] = {"max_completion_tokens": int(self.config["max_tokens"])}
-        if float(self.config["temperature"]) != 1.0:  # reasoning models take no other
-            options["temperature"] = float(self.config["temperature"])
-        limit = int(self.config["max_tokens"])
-        hold = getattr(self._spend, "hold", None)
-        held = (
-            hold(phase, "teacher", sum(len(m["content"]) for m in messages), limit) if hold else 0
-        )
-        try:
-            return self._answer(client, phase, messages, options)
-        finally:
-            if hold:
-                self._spend.release(held)  # type: ignore[union-attr]
-
-    def _answer(
-        self,
-        client: Any,
-        phase: str,
-        messages: Sequence[Mapping[str, str]],
-        options: Mapping[str, Any],
-    ) -> str:
-        import openai
-
-        began = time.perf_counter()
-        try:
-            reply = client.chat.completions.create(
-                model=self.model, messages=list(messages), **options
-            )
-        except openai.OpenAIError as error:
-            raise TeacherError(
-                f"teacher {self.author} cannot be asked: {type(error).__name__}: "
-                f"{_without_key(str(error))}; check OPENAI_BASE_URL, OPENAI_API_KEY and the "
-                "model's name, or use --teacher causal"
-            ) from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise TeacherError(
-                f"the endpoint of teacher {self.author} does not answer as the OpenAI API does: "
-                f"{type(error).__name__}: {_without_key(str(error))[:200]}"
-            ) from None
-        self._book(phase, getattr(reply, "usage", None), time.perf_counter() - began)
-        try:
-            return reply.choices[0].message.content or ""
-        except (AttributeError, IndexError, TypeError):
-            return ""
-
-    def _book(self, phase: str, used: Any, wall: float) -> None:
-        if self._spend is None:
-            return
-        sent = int(getattr(used, "prompt_tokens", 0) or 0)
-        got = int(getattr(used, "completion_tokens", 0) or 0)
-        details = getattr(used, "prompt_tokens_details", None)
-        usd = (
-            sent * float(self.config["usd_per_mtok_in"])
-            + got * float(self.config["usd_per_mtok_out"])
-        ) / 1e6
-        usage = Usage(
-            input_tokens=sent,
-            cached_tokens=int(getattr(details, "cached_tokens", 0) or 0),
-            output_tokens=got,
-            calls=1,
-            usd=usd,
-            wall_s=wall,
-        )
-        self._spend(phase, "teacher", usage, self.author)
-
-    def _connect(self) -> Any:
-        if self._client is None:
-            try:
-                import openai
-            except ImportError:
-                raise UsageError(
-                    "teacher openai needs the client library: "
-                    "pip install 'skillbench-methods[teacher]'"
-                ) from None
-            base = self.config["base_url"] or os.environ.get("OPENAI_BASE_URL") or None
-            key = os.environ.get("OPENAI_API_KEY")
-            if not key and not base:
-                raise UsageError(
-                    "teacher openai needs OPENAI_API_KEY in the environment, or OPENAI_BASE_URL "
-                    "of a server that wants none"
-                )
-            self._client = openai.OpenAI(
-                base_url=base, api_key=key or "none", timeout=float(self.config["timeout"])
-            )
-        return self._client
+    def _complete(self, phase: str, messages: Messages) -> str:
+        return self._endpoint.complete(phase, messages)
 
     def render(self, episodes: Sequence[Episode]) -> str:
         """Episodes as a prompt shows them."""
         return "\n\n".join(
             render(e, i + 1, int(self.config["steps"])) for i, e in enumerate(episodes)
         )
-
-
-def _read(text: str, schema: Mapping[str, Any]) -> tuple[Any, str]:
-    """The JSON object in an answer, and what is wrong with it ("" if nothing)."""
-    body = text.rpartition("</think>")[2]
-    start, end = body.find("{"), body.rfind("}")
-    if start < 0 or end < start:
-        return None, "it holds no JSON object"
-    try:
-        value = json.loads(body[start : end + 1])
-    except (ValueError, RecursionError) as error:  # numbers without end, brackets without end
-        return None, f"it is not valid JSON ({error})"
-    return value, check(value, schema) or ""
-
-
-def _without_key(text: str) -> str:
-    key = os.environ.get("OPENAI_API_KEY")
-    return text.replace(key, "***") if key else text
