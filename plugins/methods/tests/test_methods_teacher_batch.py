@@ -229,18 +229,23 @@ def test_kept_answers_need_no_batch(tmp_path):
         assert len(provider.asked(1)) == 1
 
 
-def wrong_at_first(messages):
-    """The question about heat is answered badly until the fault is fed back."""
-    if "heat" in messages[1]["content"] and "clean" not in messages[1]["content"]:
-        return good(messages) if FEEDBACK in messages[-1]["content"] else '{"skills": []}'
-    return good(messages)
+def wrong(times):
+    """The question about heat is answered badly until so many faults were fed back."""
+
+    def reply(messages):
+        prompt = messages[1]["content"]
+        faults = sum(FEEDBACK in m["content"] for m in messages)
+        bad = "heat" in prompt and "clean" not in prompt and faults < times
+        return '{"skills": []}' if bad else good(messages)
+
+    return reply
 
 
 def test_a_fault_is_fed_back_in_the_next_batch():
     ledger = Ledger()
     with Provider() as provider:
         expected = teacher(provider).distill(EPISODES)
-    with Provider(wrong_at_first) as provider:
+    with Provider(wrong(1)) as provider:
         assert teacher(provider, ledger=ledger).distill(EPISODES) == expected
         assert [len(lines) for lines in provider.batches.values()] == [QUESTIONS, 1]
         (again,) = provider.asked(1)
@@ -275,14 +280,15 @@ def test_a_killed_run_waits_for_the_batch_it_has(tmp_path, killed):
 
 def test_a_run_killed_in_its_second_batch_goes_on_with_that(tmp_path, killed):
     ledger = Ledger()
-    with Provider(wrong_at_first, ["completed", "in_progress", "completed"]) as provider:
+    with Provider(wrong(2), ["completed", "in_progress", "completed"]) as provider:
         with pytest.raises(KeyboardInterrupt):
             teacher(provider, tmp_path, ledger).distill(EPISODES)
         assert len(ledger.lines) == QUESTIONS
         killed()
         bank = teacher(provider, tmp_path, ledger).distill(EPISODES)
-        assert [len(lines) for lines in provider.batches.values()] == [QUESTIONS, 1]
-    assert len(bank) == QUESTIONS and len(ledger.lines) == QUESTIONS + 1
+        assert [len(lines) for lines in provider.batches.values()] == [QUESTIONS, 1, 1]
+        assert len(provider.asked(2)[0]) == 6  # both faults are fed back
+    assert len(bank) == QUESTIONS and len(ledger.lines) == QUESTIONS + 2
 
 
 def test_refining_is_a_batch_of_one():
