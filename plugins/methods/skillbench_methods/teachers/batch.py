@@ -28,7 +28,12 @@ from .endpoint import Endpoint, said, without_key
 
 URL = "/v1/chat/completions"
 WINDOW = "24h"  # the only one there is
-ENDED = ("completed", "failed", "expired", "cancelled")
+ENDED = {
+    "completed": "is complete",
+    "failed": "failed",
+    "expired": "has expired",
+    "cancelled": "was cancelled",
+}
 PATIENCE = 10  # polls in a row that may fail before the run stops
 TRANSIENT = (408, 409, 429)  # a request that ended so may go through the next time
 GO_ON = "go on with skillbench run --resume"
@@ -236,10 +241,7 @@ def _unfinished(endpoint: Endpoint, batch: Any, open_: int) -> TeacherError:
     said = "; ".join(str(getattr(e, "message", "")) for e in data[:3])
     why = f": {without_key(one_line(said))[:300]}" if said else ""
     return TeacherError(
-        f"batch {batch.id} of teacher {endpoint.author} {_PAST[batch.status]}{why}. {open_} "
+        f"batch {batch.id} of teacher {endpoint.author} {ENDED[batch.status]}{why}. {open_} "
         f"question(s) are open, usable answers are kept: {GO_ON} to ask the rest in a new batch, "
         "or begin a run with --set teacher.batch=false"
     )
-
-
-_PAST = {"failed": "failed", "expired": "has expired", "cancelled": "was cancelled"}
