@@ -185,8 +185,7 @@ class _Planner:
         )
         if self.fleet is not None and not self.fleet.device.is_cpu:
             self.notes.append(
-                "weights sharded over all devices for training, bfloat16 with float32 master "
-                "weights and moments; shares of the data sheet's rates as in skillbench/hardware.py"
+                f"{self._trained()}; shares of the data sheet's rates as in skillbench/hardware.py"
             )
         return Plan(
             int(self.config["run"]["seeds"]), tuple(phases), memory, self.fleet, rate, table.date,
@@ -387,27 +386,60 @@ class _Planner:
 
     def _memory(self, live: float) -> Mapping[str, float]:
         assert self.fleet is not None
-        tables = [self.config["trainer"][s] for s in self.stages]
-        trains = [
-            t
-            for s, t in zip(self.stages, tables)
-            if getattr(self.registry.trainers[s].load(), "trains", False)
-        ]
+        policy, trains = self.config["policy"], self._training()
         return self.fleet.memory_gb(
             trains=bool(trains),
             reference=any(t.get("kl_coef") for t in trains),
-            lora=max((_rank(t) for t in trains), default=0),
-            micro_tokens=max((int(t.get("micro_tokens", 0) or 0) for t in trains), default=0),
+            lora=_rank(policy),
+            micro_tokens=max((self._micro_tokens(t) for t in trains), default=0),
             held=self.held,
             live=live,
             checkpointing=all(t.get("gradient_checkpointing", True) for t in trains),
+            width=4 if self._trained_in() == "float32" else 2,
+            # A type of its own for training, or subprocesses that sample, mean a copy for each.
+            apart="train_dtype" in policy or bool(policy.get("workers")),
         )
 
+    def _training(self) -> list[Mapping[str, Any]]:
+        """Tables of the stages that change weights."""
+        return [
+            self.config["trainer"][stage]
+            for stage in self.stages
+            if getattr(self.registry.trainers[stage].load(), "trains", False)
+        ]
 
-def _rank(table: Mapping[str, Any]) -> int:
-    """Rank of the adapters of a stage, under either spelling; 0 where all weights are trained."""
-    value = table.get("lora", 0)
-    return int(value.get("rank", 0) if isinstance(value, Mapping) else value or 0)
+    def _micro_tokens(self, table: Mapping[str, Any]) -> int:
+        """Tokens of one forward pass of an update: a bound, or so many rows."""
+        row = self._row_tokens() / (self.steps if self.window else 1)
+        rows = int(table.get("micro_batch", 0) or 0)
+        return int(table.get("micro_tokens", 0) or 0) or round(rows * row)
+
+    def _trained_in(self) -> str:
+        """Type of the weights that are trained (float32), or that adapters are trained on."""
+        assert self.fleet is not None
+        policy = self.config["policy"]
+        if not _rank(policy):
+            return "float32"  # else steps of the size of a learning rate would be rounded away
+        name = str(policy.get("train_dtype", policy.get("dtype", "float32")))
+        here = "float32" if self.fleet.device.is_cpu else "bfloat16"
+        return here if name == "auto" else name
+
+    def _trained(self) -> str:
+        """What is trained, in words."""
+        assert self.fleet is not None
+        if not self._training():
+            return "nothing is trained"
+        rank, kind = _rank(self.config["policy"]), self._trained_in()
+        what = f"weights, gradients and moments in {kind}"
+        if rank:
+            what = f"adapters of rank {rank} in float32 on frozen weights in {kind}"
+        shared = ", sharded over all devices" if self.fleet.count > 1 else ""
+        return f"training: {what}{shared}"
+
+
+def _rank(policy: Mapping[str, Any]) -> int:
+    """Rank of the adapters that a policy trains; 0 where all weights are trained."""
+    return int(policy.get("lora_rank", 0) or 0)
 
 
 def _here() -> str:
