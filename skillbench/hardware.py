@@ -69,6 +69,20 @@ def device(name: str) -> Device:
     )
 
 
+def here() -> str:
+    """The first accelerator of this machine by its name in the table, or ""."""
+    from .doctor import accelerators
+
+    try:
+        names = accelerators()
+    except Exception:
+        names = []  # the driver fails: as good as none, and doctor says so
+    for name in sorted(DEVICES, key=len, reverse=True):
+        if names and name.replace("-", " ").lower() in names[0].lower():
+            return name
+    return ""
+
+
 @dataclass(frozen=True)
 class Fleet:
     """Some devices of one kind, with the model on them; `tensor` of them share one replica."""
