@@ -2,7 +2,8 @@
 # make run       install if needed, then the main job
 # make test      install if needed, then every test
 # make lint      style, formatting, types
-# make bench     engines against stock ones, the loop at 1, 64 and 1,000 episodes, start-up
+# make bench     engines against stock ones, the loop at 1, 64 and 1,000 episodes, start-up,
+#                an update from whole transcripts against one row per step
 # make docs      the generated pages in docs/, the tables of the leaderboard, the site in site/
 #
 # PYTHON, VENV and ARGS can be set: make run ARGS="--seeds 3", make test ARGS="-k config"

@@ -175,12 +175,13 @@ def resolve(
     registry.environments[environment]  # complain about this name before any other
     layers = [
         Layer(f"method {method!r}", {**plan.defaults}),
-        *_for(environment, read_profile(profile), registry),
+        *_known_names(read_profile(profile), registry),
         Layer("command line", _flags(policy, teacher, split, seeds, out), strict=True),
         *parse_sets(sets),
     ]
     names = {"env": environment, "policy": registry.environments[environment].policy}
     names["memory"], names["teacher"] = plan.memory or NONE_MEMORY, plan.teacher or ""
+    layers = _for(environment, layers, names, registry)
     chosen = _names(layers, names)
     if not chosen["policy"]:
         raise UsageError(
@@ -198,16 +199,29 @@ def resolve(
     return Config(data)
 
 
-def _for(environment: str, layers: Sequence[Layer], registry: Registry) -> list[Layer]:
-    """Drop the layers for other environments. Raises ConfigError for an unknown one."""
+def _known_names(layers: Sequence[Layer], registry: Registry) -> Sequence[Layer]:
+    """The layers, if each is for what is installed. Raises ConfigError."""
+    names = (*registry.environments, *registry.policies)
     for layer in layers:
-        if layer.only and not layer.shipped and layer.only not in registry.environments:
-            names = tuple(registry.environments)
+        if layer.only and not layer.shipped and layer.only not in names:
             raise ConfigError(
-                f"{layer.source}: unknown environment{suggest(layer.only, names)} "
+                f"{layer.source}: unknown environment or policy{suggest(layer.only, names)} "
                 f"known: {', '.join(names)}"
             )
-    return [layer for layer in layers if layer.only in ("", environment)]
+        if layer.only in registry.policies and "name" in layer.table.get("policy", {}):
+            raise ConfigError(
+                f"{layer.source}: the policy is chosen outside of for, with policy.name"
+            )
+    return layers
+
+
+def _for(
+    environment: str, layers: Sequence[Layer], names: Mapping[str, str], registry: Registry
+) -> list[Layer]:
+    """Drop the layers for other environments and other policies than the chosen ones."""
+    here = [layer for layer in layers if layer.only in ("", environment)]
+    policy = _names(here, names)["policy"]
+    return [layer for layer in layers if layer.only in ("", environment, policy)]
 
 
 def _flags(policy: str, teacher: str, split: str, seeds: int, out: str) -> dict[str, Any]:

@@ -69,6 +69,20 @@ def device(name: str) -> Device:
     )
 
 
+def here() -> str:
+    """The first accelerator of this machine by its name in the table, or ""."""
+    from .doctor import accelerators
+
+    try:
+        names = accelerators()
+    except Exception:
+        names = []  # the driver fails: as good as none, and doctor says so
+    for name in sorted(DEVICES, key=len, reverse=True):
+        if names and name.replace("-", " ").lower() in names[0].lower():
+            return name
+    return ""
+
+
 @dataclass(frozen=True)
 class Fleet:
     """Some devices of one kind, with the model on them; `tensor` of them share one replica."""
@@ -119,22 +133,26 @@ class Fleet:
 
     def memory_gb(
         self, *, trains: bool, reference: bool, lora: int, micro_tokens: int, held: float,
-        live: float, checkpointing: bool = True,
+        live: float, checkpointing: bool = True, width: int = 4, apart: bool = True,
     ) -> dict[str, float]:  # fmt: skip
-        """GB (1e9 bytes) per device: engine, KV cache, and what training adds, sharded over all."""
+        """GB (1e9 bytes) per device: engine, KV cache, and what training adds, sharded over all.
+
+        lora: rank of the adapters, 0 where all weights are trained; width: bytes of a parameter of
+        the trained model; apart: whether it is a copy beside the one that samples. Gradients and
+        the two moments have the type of what is trained; adapters are float32 over any base.
+        """
         s, n = self.shape, self.shape["params"]
-        if self.device.is_cpu:
-            width, master, shards = 4, 0, 1
-        else:
-            width, master, shards = 2, 4, self.count
-        out = {"engine weights": width * n / self.tensor}
+        shards = 1 if self.device.is_cpu else self.count
+        sampled = (4 if self.device.is_cpu else 2) if apart or not trains else width
+        out = {"engine weights": sampled * n / self.tensor}
         each = min(live / self.replicas, LIVE)
         out["kv cache"] = each * held * self.kv_bytes / self.tensor
         if trains:
-            learned = lora_params(s, lora) if lora else n
-            out["trained weights"] = width * n / shards
-            out["gradients"] = width * learned / shards
-            out["optimizer"] = (8 + master) * learned / shards
+            adapters = 4 * lora_params(s, lora) if lora else 0
+            learned = adapters or width * n
+            out["trained weights"] = ((width * n if apart else 0) + adapters) / shards
+            out["gradients"] = learned / shards
+            out["optimizer"] = 2 * learned / shards
             per_layer = 2 if checkpointing else 34
             out["activations"] = micro_tokens * s["hidden"] * (per_layer * s["layers"] + 34)
             out["logits"] = 2 * 4 * micro_tokens * s["vocab"]

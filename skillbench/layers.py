@@ -35,7 +35,7 @@ class Layer:
     table: Mapping[str, Any]
     strict: bool = False
     shipped: bool = False  # a profile of skillbench itself: may speak of what is not installed
-    only: str = ""  # the environment that the layer is for; "" = all
+    only: str = ""  # the environment, or the policy, that the layer is for; "" = all
 
 
 def name_and_model(text: str) -> dict[str, Any]:
@@ -126,8 +126,8 @@ def profile_names() -> list[str]:
 def read_profile(profile: str) -> list[Layer]:
     """Read a profile by name, or from FILE.toml. Raises UsageError or ConfigError.
 
-    A table `[for.ENVIRONMENT]` holds what the profile sets for one environment alone; it is a
-    layer of its own, `only` for that one, over the rest of the profile.
+    A table `[for.NAME]` holds what the profile sets for one environment, or for one policy, alone;
+    it is a layer of its own, `only` for that one, over the rest of the profile.
     """
     named = profile in profile_names()
     if not named and (profile.endswith(".toml") or "/" in profile):
@@ -150,7 +150,7 @@ def read_profile(profile: str) -> list[Layer]:
     if not isinstance(special, Mapping) or not all(
         isinstance(v, Mapping) for v in special.values()
     ):
-        raise ConfigError(f"{source}: [for.ENVIRONMENT] is a table of tables")
+        raise ConfigError(f"{source}: [for.NAME] is a table of tables")
     layers = [Layer(source, spell_out(table, source), shipped=named)]
     for name, rows in special.items():
         where = f"{source}, for.{name}"

@@ -1,135 +1,26 @@
 """The plan that `run --dry-run` prints: episodes, tokens, memory, device-hours, teacher, dollars.
 
 Nothing is loaded or fetched: the model is its shape (the policy's `shape`, from a local config.json
-or from published figures), an episode is half of its step limit, texts are measured by walking a
-few train tasks at random. Trainers say what they play and read (`plan`, a static method, or at
-least `episodes`). Rules for time and memory: hardware.py. Whatever is assumed is said.
+or from published figures), texts are measured on a few train tasks (episode_size.py). Trainers say
+what they play and read (`plan`, a static method, or at least `episodes`). Rules for time and memory
+are in hardware.py, a plan and its text in plans.py. Whatever is assumed is said.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from . import environments, panel, prices
-from .agent import Agent
-from .agent import estimate_tokens as count
+from .episode_size import first_line, measure
 from .errors import SkillbenchError
-from .hardware import CPU, Fleet, device
+from .hardware import CPU, Fleet, device, here
 from .lazy import load_target
 from .leakage import TRAIN
-from .rollout import seed_of
+from .plans import FULL, Phase, Plan
 
-ANSWER = 0.2  # an answer's share of the tokens that it may have
 SOLVED_GROUPS = 2 / 3  # share of episodes whose group carries a gradient
 SHOWN = 0.5  # tokens of skills in a prompt, as a share of their budget
-OBSERVATION = 150  # tokens of a turn where it cannot be measured
-FULL = 0.9  # share of a device's memory that can be used
-WALKS, WALK = 3, 8  # train tasks that are walked, and steps of each
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Mean tokens of what an episode is made of."""
-
-    system: int
-    turn: int
-    answer: int
-    measured: bool = True
-
-
-@dataclass
-class Phase:
-    """One phase of one seed."""
-
-    name: str
-    role: str
-    episodes: float = 0.0
-    calls: float = 0.0
-    tokens_in: float = 0.0
-    cached: float = 0.0
-    tokens_out: float = 0.0
-    device_s: float = 0.0
-    usd: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A plan; figures of `phases` are per seed, `total` is over all seeds."""
-
-    seeds: int
-    phases: tuple[Phase, ...]
-    memory: Mapping[str, float]
-    fleet: Fleet | None
-    usd_per_hour: float
-    prices: str
-    assumptions: tuple[str, ...] = field(default=())
-
-    @property
-    def device_hours(self) -> float:
-        """Of all seeds."""
-        return self.seeds * sum(p.device_s for p in self.phases) / 3600
-
-    @property
-    def learn_hours(self) -> float:
-        """Device-hours of learning, of one seed."""
-        return sum(p.device_s for p in self.phases if p.name not in ("score", "baseline")) / 3600
-
-    @property
-    def usd(self) -> float:
-        """Device time at the dated prices, and what providers charge."""
-        paid = self.seeds * sum(p.usd for p in self.phases)
-        return paid + self.device_hours * self.usd_per_hour
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        fleet = self.fleet
-        return {
-            "seeds": self.seeds,
-            "phases": [vars(p) for p in self.phases],
-            "memory_gb_per_device": {k: round(v, 3) for k, v in self.memory.items()},
-            "device": fleet.device.name if fleet else None,
-            "devices": fleet.count if fleet else 0,
-            "device_hours": self.device_hours,
-            "usd": self.usd,
-            "prices": self.prices,
-            "assumptions": list(self.assumptions),
-        }
-
-    def text(self) -> Iterator[str]:
-        """Lines for the terminal."""
-        yield (
-            "per seed       role      episodes      calls    tokens in     (cached)        out"
-            "   device-h"
-        )
-        for p in self.phases:
-            yield (
-                f"{p.name:<14} {p.role:<8} {p.episodes:>9,.0f} {p.calls:>10,.0f} "
-                f"{p.tokens_in:>12,.0f} {p.cached:>12,.0f} {p.tokens_out:>10,.0f} "
-                f"{p.device_s / 3600:>10.3g}"
-            )
-        fleet = self.fleet
-        if fleet is not None:
-            total = sum(self.memory.values())
-            parts = ", ".join(f"{k} {v:.3g}" for k, v in self.memory.items())
-            there = fleet.device.memory
-            fits = "fits" if total <= 1.001 * FULL * there else "DOES NOT FIT"
-            yield f"memory per device: {total:.3g} of {there:g} GB ({fits}): {parts}"
-            hours = self.device_hours / fleet.count
-            yield (
-                f"time: {self.device_hours:.3g} device-hours over {self.seeds} seed(s), "
-                f"{hours:.3g} h on {fleet.count} x {fleet.device.name}"
-            )
-        teacher = [p for p in self.phases if p.role == "teacher"]
-        if teacher:
-            calls = self.seeds * sum(p.calls for p in teacher)
-            usd = self.seeds * sum(p.usd for p in teacher)
-            yield f"teacher: about {calls:,.0f} calls, {usd:,.2f} USD"
-        yield f"price: about {self.usd:,.2f} USD (prices of {self.prices or 'nowhere'})"
-        for text in self.assumptions:
-            yield f"assumes: {text}"
 
 
 def plan(config: Any, registry: Any) -> Plan:
@@ -145,16 +36,18 @@ class _Planner:
         try:
             self.environment = environments.factory(config, registry)()
         except SkillbenchError as error:
-            self.notes.append(f"the environment cannot be asked here ({_first(error)})")
+            self.notes.append(f"the environment cannot be asked here ({first_line(error)})")
         own = int(getattr(self.environment, "max_steps", 50))
         self.limit = int(config["run"]["max_steps"]) or own
-        self.steps = max(1.0, float(config["plan"]["step_share"]) * self.limit)
+        steps = max(1.0, float(config["plan"]["step_share"]) * self.limit)
         self.method = registry.methods[config["method"]]
         self.stages = [s for s in self.method.trainers if config["trainer"][s]["enabled"]]
         self.entry = registry.policies[config["policy"]["name"]]
         shown = config["memory"]["name"] != "none"
-        self.texts = self._texts(round(SHOWN * config["agent"]["budget"]) if shown else 0)
-        self.window = int(config["agent"]["history"])
+        skills = round(SHOWN * config["agent"]["budget"]) if shown else 0
+        self.size = measure(config, self.environment, steps, skills)
+        if self.size.why_not:
+            self.notes.append(f"no train task can be walked here ({self.size.why_not})")
         self.fleet = self._fleet()
 
     def plan(self) -> Plan:
@@ -175,18 +68,17 @@ class _Planner:
                 self.notes.append(f"{self.fleet.device.name} has no price in the table: 0 USD")
             memory = self._memory(max(chunk, *self._live()))
             memory = self._room(memory)
-        texts = self.texts
+        size = self.size
         self.notes.insert(
             0,
-            f"episodes of {self.steps:.3g} of {self.limit} steps (plan.step_share); turns of "
-            f"{texts.turn} tokens ({'walked' if texts.measured else 'not measured'}), answers of "
-            f"{texts.answer}, instructions and skills of {texts.system}; "
+            f"episodes of {size.steps:.3g} of {self.limit} steps (plan.step_share); turns of "
+            f"{size.turn} tokens ({'walked' if size.measured else 'not measured'}), answers of "
+            f"{size.answer}, instructions and skills of {size.system}; "
             f"{SOLVED_GROUPS:.0%} of the groups carry a gradient",
         )
         if self.fleet is not None and not self.fleet.device.is_cpu:
             self.notes.append(
-                "weights sharded over all devices for training, bfloat16 with float32 master "
-                "weights and moments; shares of the data sheet's rates as in skillbench/hardware.py"
+                f"{self._trained()}; shares of the data sheet's rates as in skillbench/hardware.py"
             )
         return Plan(
             int(self.config["run"]["seeds"]), tuple(phases), memory, self.fleet, rate, table.date,
@@ -194,39 +86,6 @@ class _Planner:
         )  # fmt: skip
 
     # ------------------------------------------------------------------ what there is
-
-    def _texts(self, budget: int) -> Texts:
-        style = self.config["agent"]["style"] or self.config["policy"].get("style") or "chat"
-        if style == "auto":  # of a policy that asks the model
-            style = "chat"
-        agent = Agent.make(self.config["agent"], style, temperature=1.0, top_p=1.0)
-        answer = round(ANSWER * agent.params(0).max_tokens)
-        system = count(agent.system(getattr(self.environment, "instructions", ""), "")) + budget
-        try:
-            turns = list(self._walk(agent))
-        except Exception as error:  # whatever an environment raises: a plan goes on without it
-            self.notes.append(f"no train task can be walked here ({_first(error)})")
-            turns = []
-        turn = round(sum(turns) / len(turns)) if turns else OBSERVATION
-        return Texts(system, turn, answer, bool(turns))
-
-    def _walk(self, agent: Agent) -> Iterator[int]:
-        from .session import Blank
-
-        if self.environment is None:
-            return
-        rng = random.Random(0)
-        for task in sorted(self.environment.tasks(TRAIN), key=lambda t: seed_of(t.id))[:WALKS]:
-            script = agent.begin(self.environment, Blank(), task)
-            text, info = self.environment.reset(seed=0, options={"task": task.id})
-            for _ in range(WALK):
-                allowed = info.get("admissible")
-                yield count(agent.observe(script, self.environment, text, allowed))
-                if not allowed:
-                    break
-                text, _, terminated, truncated, info = self.environment.step(rng.choice(allowed))
-                if terminated or truncated:
-                    break
 
     def _panel(self) -> int:
         run = self.config["run"]
@@ -247,7 +106,7 @@ class _Planner:
         if shape is None:
             self.notes.append("the policy runs elsewhere or has no known shape: no device time")
             return None
-        name = table["device"] or _here() or CPU
+        name = table["device"] or here() or CPU
         number = int(table["devices"]) or (int(policy.get("workers", 0)) or 1)
         tensor = int(policy.get("tensor_parallel", 1) or 1)
         return Fleet(device(name), number, min(tensor, number), shape)
@@ -282,7 +141,7 @@ class _Planner:
         yield self._play(stage, episodes, waves)
         read = float(work.get("trained", 0))
         if read:
-            each = self._row_tokens()
+            each = self.size.rows
             read *= SOLVED_GROUPS if work.get("groups") else 1.0
             # A sampler in this process has the log-probabilities that training needs.
             apart = self.fleet is not None and not self.fleet.device.is_cpu
@@ -303,45 +162,30 @@ class _Planner:
             yield self._teacher(stage, calls)
 
     def _play(self, name: str, episodes: float, waves: float) -> Phase:
-        k, t = self.steps, self.texts
-        if self.window:  # each prompt is built anew: instructions, first turn, the last ones
-            each = t.system + (self.window + 2) * t.turn + self.window * t.answer
-            tokens, fresh = k * each, t.system + k * (each - t.system)
-            held: float = each + t.answer
-        else:  # one growing transcript, whose beginning is in the cache
-            tokens = k * t.system + t.turn * k * (k + 1) / 2 + t.answer * k * (k - 1) / 2
-            fresh = t.system + k * t.turn + (k - 1) * t.answer
-            held = t.system + k * (t.turn + t.answer)
-        self.held = held  # tokens of one transcript in the cache
+        size = self.size
+        sampled = episodes * size.steps * size.answer
         phase = Phase(
-            name, "policy", episodes, episodes * k, episodes * tokens,
-            episodes * (tokens - fresh), episodes * k * t.answer,
+            name, "policy", episodes, episodes * size.steps, episodes * size.read,
+            episodes * (size.read - size.fresh), sampled,
         )  # fmt: skip
         if self.fleet is not None and episodes:
             phase.device_s = self.fleet.generation_s(
-                fresh=episodes * fresh,
-                out=phase.tokens_out,
+                fresh=episodes * size.fresh,
+                out=sampled,
                 waves=waves,
                 live=episodes / waves,
                 turns=self.limit,
-                answer=t.answer,
-                held=held,
+                answer=size.answer,
+                held=size.held,
             )
         else:
             phase.usd = self._charged("policy", phase)
         return phase
 
-    def _row_tokens(self) -> float:
-        """Tokens that an update reads of one episode."""
-        k, t = self.steps, self.texts
-        if self.window:
-            return k * (t.system + (self.window + 2) * t.turn + (self.window + 1) * t.answer)
-        return t.system + k * (t.turn + t.answer)
-
     def _teacher(self, stage: str, calls: float) -> Phase:
         table = self.config["teacher"]
-        shown = int(table.get("examples", 12)) * min(int(table.get("steps", 20)), self.steps)
-        each = 1000 + shown * (self.texts.turn + self.texts.answer)
+        shown = int(table.get("examples", 12)) * min(int(table.get("steps", 20)), self.size.steps)
+        each = 1000 + shown * (self.size.turn + self.size.answer)
         phase = Phase(stage, "teacher", 0, calls, calls * each, 0.0, calls * 1500)
         phase.usd = self._charged("teacher", phase)
         note = f"the teacher's batches cost {table.get('batch_discount', 1):g} of its price"
@@ -387,43 +231,56 @@ class _Planner:
 
     def _memory(self, live: float) -> Mapping[str, float]:
         assert self.fleet is not None
-        tables = [self.config["trainer"][s] for s in self.stages]
-        trains = [
-            t
-            for s, t in zip(self.stages, tables)
-            if getattr(self.registry.trainers[s].load(), "trains", False)
-        ]
+        policy, trains = self.config["policy"], self._training()
         return self.fleet.memory_gb(
             trains=bool(trains),
             reference=any(t.get("kl_coef") for t in trains),
-            lora=max((_rank(t) for t in trains), default=0),
-            micro_tokens=max((int(t.get("micro_tokens", 0) or 0) for t in trains), default=0),
-            held=self.held,
+            lora=_rank(policy),
+            micro_tokens=max((self._micro_tokens(t) for t in trains), default=0),
+            held=self.size.held,
             live=live,
             checkpointing=all(t.get("gradient_checkpointing", True) for t in trains),
+            width=4 if self._trained_in() == "float32" else 2,
+            # A type of its own for training, or subprocesses that sample, mean a copy for each.
+            apart="train_dtype" in policy or bool(policy.get("workers")),
         )
 
+    def _training(self) -> list[Mapping[str, Any]]:
+        """Tables of the stages that change weights."""
+        return [
+            self.config["trainer"][stage]
+            for stage in self.stages
+            if getattr(self.registry.trainers[stage].load(), "trains", False)
+        ]
 
-def _rank(table: Mapping[str, Any]) -> int:
-    """Rank of the adapters of a stage, under either spelling; 0 where all weights are trained."""
-    value = table.get("lora", 0)
-    return int(value.get("rank", 0) if isinstance(value, Mapping) else value or 0)
+    def _micro_tokens(self, table: Mapping[str, Any]) -> int:
+        """Tokens of one forward pass of an update: a bound, or so many rows."""
+        rows = int(table.get("micro_batch", 0) or 0)
+        return int(table.get("micro_tokens", 0) or 0) or round(rows * self.size.held)
+
+    def _trained_in(self) -> str:
+        """Type of the weights that are trained (float32), or that adapters are trained on."""
+        assert self.fleet is not None
+        policy = self.config["policy"]
+        if not _rank(policy):
+            return "float32"  # else steps of the size of a learning rate would be rounded away
+        name = str(policy.get("train_dtype", policy.get("dtype", "float32")))
+        here = "float32" if self.fleet.device.is_cpu else "bfloat16"
+        return here if name == "auto" else name
+
+    def _trained(self) -> str:
+        """What is trained, in words."""
+        assert self.fleet is not None
+        if not self._training():
+            return "nothing is trained"
+        rank, kind = _rank(self.config["policy"]), self._trained_in()
+        what = f"weights, gradients and moments in {kind}"
+        if rank:
+            what = f"adapters of rank {rank} in float32 on frozen weights in {kind}"
+        shared = ", sharded over all devices" if self.fleet.count > 1 else ""
+        return f"training: {what}{shared}"
 
 
-def _here() -> str:
-    """The first accelerator of this machine by its name in the table, or ""."""
-    from .doctor import accelerators
-    from .hardware import DEVICES
-
-    try:
-        names = accelerators()
-    except Exception:
-        names = []  # the driver fails: as good as none, and doctor says so
-    for name in sorted(DEVICES, key=len, reverse=True):
-        if names and name.replace("-", " ").lower() in names[0].lower():
-            return name
-    return ""
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _rank(policy: Mapping[str, Any]) -> int:
+    """Rank of the adapters that a policy trains; 0 where all weights are trained."""
+    return int(policy.get("lora_rank", 0) or 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +191,49 @@ def test_list_names_everything(here):
     text = here("list", "methods").stdout
     assert "the policy as it is" in text
     assert "doors" not in text
+
+
+def test_list_in_a_pipe_has_a_line_for_each_row(tmp_path):
+    found = json.loads(skillbench("list", "--json", cwd=tmp_path, plugins=None).stdout)
+    done = skillbench("list", "methods", cwd=tmp_path, plugins=None, COLUMNS="40")
+    title, header, *lines = done.stdout.splitlines()
+    assert (title, header.split()[0], lines.pop()) == ("methods", "name", "")
+    assert [line.split()[0] for line in lines] == [row["name"] for row in found["methods"]]
+    for line, row in zip(lines, found["methods"]):
+        assert line.endswith(row["notes"])
+        assert all(text in line for text in (row["stage"], row["paper"], *row["trainers"]))
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_list_on_a_narrow_terminal_leaves_notes_readable(tmp_path, columns):
+    text = on_a_terminal("list", "methods", cwd=tmp_path, columns=columns)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert {"name", "stage", "notes"} <= set(lines[1].split())
+    assert ("teacher" in lines[1]) == (columns > 80)
+    starts = lines[1].index("notes")
+    assert columns - starts >= 40
+    notes = " ".join(line[starts:].strip() for line in lines[2:])
+    assert "experience, cold-start SFT, GRPO with a co-evolving skill bank" in notes
+    assert "--json show memory" in text
+
+
+def on_a_terminal(*words, cwd, columns):
+    """What the command writes on a terminal of that width, without its control sequences."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    command = [sys.executable, "-m", "skillbench", *words]
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=theirs, stderr=subprocess.PIPE
+    ) as process:
+        os.close(theirs)
+        data = b""
+        with contextlib.suppress(OSError):  # the other end is closed: on Linux an error
+            while chunk := os.read(ours, 4096):
+                data += chunk
+        os.close(ours)
+        assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode()).replace("\r\n", "\n")
 
 
 def test_list_of_what_is_installed_has_no_broken_plugin(tmp_path):

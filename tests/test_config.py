@@ -116,6 +116,21 @@ def test_a_profile_may_say_more_for_one_environment(resolve):
     assert (garden["top_k"], garden["threshold"]) == (2, 0.1)
 
 
+def test_a_profile_may_say_more_for_one_policy(resolve):
+    profile = (
+        "policy = 'hf:large'\n[trainer.sft]\nlr = 1.0\n"
+        "[for.hf.policy]\ndtype = 'bfloat16'\n[for.hf.trainer.sft]\nlr = 2.0\n"
+    )
+    large, small = resolve(profile=profile), resolve(profile=profile, policy="household")
+    assert (large["policy"]["dtype"], large["trainer"]["sft"]["lr"]) == ("bfloat16", 2.0)
+    assert (small["policy"]["threads"], small["trainer"]["sft"]["lr"]) == (1, 1.0)
+    other = resolve("policy=hf:other", profile=profile)["policy"]  # by whatever layer it is chosen
+    assert (other["model"], other["dtype"]) == ("other", "bfloat16")
+    assert resolve("policy.dtype=float32", profile=profile)["policy"]["dtype"] == "float32"
+    with pytest.raises(ConfigError, match=r"for.hf: the policy is chosen outside of for"):
+        resolve(profile="[for.hf]\npolicy = 'remote'\n")
+
+
 def test_the_environment_says_who_plays(resolve):
     assert resolve()["policy"]["name"] == "household"
     assert resolve(environment="garden", policy="remote")["policy"]["name"] == "remote"
@@ -204,7 +219,9 @@ def test_errors_of_a_profile_name_the_file(resolve, profile, message):
 
 
 def test_a_profile_for_an_unknown_environment(resolve):
-    with pytest.raises(ConfigError, match=r"for.kichen: unknown environment; did you mean 'kitche"):
+    with pytest.raises(
+        ConfigError, match=r"for.kichen: unknown environment or policy; did you mean 'kitche"
+    ):
         resolve(profile="[for.kichen.memory]\ntop_k = 3\n")
 
 

@@ -1,10 +1,11 @@
 """Whole transcripts against one row per step: what the same update reads, and how long it takes.
 
-    python plugins/methods/bench.py [--episodes N] [--steps N] [--env NAME] [--policy NAME]
+    python plugins/methods/bench.py [--episodes N] [--steps N] [--env NAME] [--policy P] [--record]
 
 The embedded policy plays train games, none of which ends before `--steps` in the rows that are
-measured; then the row trainer makes one update from each form of the same rows, with the same
-advantages and from the same weights. Loss and gradient norm must agree, and are printed.
+measured; then the row trainer makes one update from each form of the same rows, from the same
+weights. It is checked that both learn the same tokens with the same advantages, and that loss and
+gradient norm agree. `--record` adds the figures to bench/RESULTS.md with commit and machine.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import copy
+import datetime
+import math
 import os
+import runpy
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+ROOT = Path(__file__).resolve().parents[2]
+SAME = 1e-3  # relative difference of loss and gradient norm that float32 sums may have
 
 
 def episodes(environment: str, policy: object, count: int, steps: int) -> list:
@@ -46,8 +55,20 @@ def episodes(environment: str, policy: object, count: int, steps: int) -> list:
     return found[:count]
 
 
+def learned(rows: list[Any]) -> list[tuple[int, int, float, float]]:
+    """What an update learns from rows: each sampled token with its episode and advantage."""
+    return [
+        (row.episode, token, advantage, logprob)
+        for row in rows
+        for token, advantage, logprob, kept in zip(
+            row.response_ids, row.advantages, row.logprobs, row.mask
+        )
+        if kept
+    ]
+
+
 def main() -> int:
-    """Run it once and print one line for each form."""
+    """Run it once, print one line for each form and one for the ratio; 1 where they disagree."""
     from skillbench_methods.row_trainer import RowTrainer
     from skillbench_methods.rows import FORMS, episode_rows
 
@@ -58,34 +79,60 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--env", default="alfworld")
     parser.add_argument("--policy", default="household")
+    parser.add_argument("--record", action="store_true", help="add the figures to RESULTS.md")
     given = parser.parse_args()
     name, _, model = given.policy.partition(":")
     policy = get().policies[name].load()(model or None, {"workers": 0})
     played = episodes(given.env, policy, given.episodes, given.steps)
-    read: dict[str, float] = {}
-    spent: dict[str, float] = {}
-    for form in FORMS:
-        rows = [
+    rows = {
+        form: [
             row
             for i, episode in enumerate(played)
             for row in episode_rows(episode, 1.0 - 2.0 * (i % 2), index=i, form=form)
         ]
+        for form in FORMS
+    }
+    if learned(rows["transcript"]) != learned(rows["steps"]):
+        sys.stdout.write("DIFFERENT: the forms do not learn the same tokens and advantages\n")
+        return 1
+    # What only the first update of a process pays is no part of either.
+    RowTrainer(copy.deepcopy(policy.model()), {"lr": 1e-4}).update(rows["transcript"][:2])
+    found: dict[str, dict[str, float]] = {}
+    for form in FORMS:
         trainer = RowTrainer(copy.deepcopy(policy.model()), {"lr": 1e-4})
         wall, cpu = time.perf_counter(), time.process_time()
-        found = trainer.update(rows)
-        wall, spent[form] = time.perf_counter() - wall, time.process_time() - cpu
-        read[form] = found["tokens_read"]
+        made = dict(trainer.update(rows[form]))
+        made |= {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        found[form] = made
         sys.stdout.write(
-            f"{form:<10} {len(played)} episodes of {given.steps} steps, {found['rows']:.0f} rows, "
-            f"{found['tokens_read']:,.0f} tokens read, {found['tokens_trained']:,.0f} learned; "
-            f"{wall:.1f} s wall, {spent[form]:.1f} s CPU; loss {found['loss']:.6f}, gradient "
-            f"{found['grad_norm']:.4f}\n"
+            f"{form:<10} {len(played)} episodes of {given.steps} steps, {made['rows']:.0f} rows, "
+            f"{made['tokens_read']:,.0f} tokens read, {made['tokens_trained']:,.0f} learned; "
+            f"{made['wall']:.1f} s wall, {made['cpu']:.1f} s CPU; loss {made['loss']:.6f}, "
+            f"gradient {made['grad_norm']:.4f}\n"
         )
-    sys.stdout.write(
-        f"one row per step reads {read['steps'] / read['transcript']:.1f} times the tokens and "
-        f"takes {spent['steps'] / spent['transcript']:.1f} times the CPU time\n"
-    )
     policy.close()
+    whole, steps = found["transcript"], found["steps"]
+    ratio = (
+        f"{steps['tokens_read'] / whole['tokens_read']:.1f} times the tokens read, "
+        f"{steps['wall'] / whole['wall']:.1f} times the wall time, "
+        f"{steps['cpu'] / whole['cpu']:.1f} times the CPU time"
+    )
+    sys.stdout.write(f"one row per step: {ratio}; same tokens learned, same advantages\n")
+    for key in ("loss", "grad_norm"):
+        if not math.isclose(whole[key], steps[key], rel_tol=SAME, abs_tol=1e-5):
+            sys.stdout.write(f"DIFFERENT: {key} {whole[key]:.6g} and {steps[key]:.6g}\n")
+            return 1
+    if given.record:
+        where = runpy.run_path(str(ROOT / "bench" / "harness.py"))["machine"]()
+        what = f"one update, {len(played)} {given.env} episodes of {given.steps} steps"
+        figure = "; ".join(
+            f"{form}: {made['tokens_read']:,.0f} tokens read, {made['wall']:.1f} s wall, "
+            f"{made['cpu']:.1f} s CPU"
+            for form, made in found.items()
+        )
+        with (ROOT / "bench" / "RESULTS.md").open("a", encoding="utf-8") as file:
+            day = datetime.date.today().isoformat()
+            file.write(f"| {day} | {what} | {figure}; one row per step: {ratio} | {where} |\n")
     return 0
 
 

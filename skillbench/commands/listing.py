@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..cli import Handler
 from ..errors import unknown_name
 
 KINDS = ("environments", "policies", "memories", "trainers", "teachers", "methods", "panels")
+WRAPPED = ("splits", "notes", "reason")  # columns whose text may go on in a further line
+READABLE = 40  # characters that these have at least
+LEAST = ("fingerprint", "memory", "trainers", "teacher", "label", "distribution", "plugin", "paper")
 
 
 def command(parser: argparse.ArgumentParser) -> Handler:
@@ -90,7 +94,6 @@ def _panels() -> list[dict[str, Any]]:
 
 def _print(inventory: dict[str, list[dict[str, Any]]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
     for kind, rows in inventory.items():
@@ -100,15 +103,55 @@ def _print(inventory: dict[str, list[dict[str, Any]]]) -> None:
             continue
         hidden = {"defaults", *(["plugin"] if kind == "methods" else [])}
         keys = [k for k in rows[0] if k not in hidden and any(_cell(row[k]) for row in rows)]
-        table = Table(
-            title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False
-        )
-        for key in keys:
-            table.add_column(key, no_wrap=key not in ("splits", "notes", "reason", "trainers"))
-        for row in rows:
-            table.add_row(*(_cell(row[key]) for key in keys))
-        console.print(table)
-        console.print()
+        columns = {key: [_cell(row[key]) for row in rows] for key in keys}
+        if console.is_terminal:
+            _table(console, kind, columns)
+        else:
+            sys.stdout.writelines(_lines(kind, columns))
+
+
+def _lines(kind: str, columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """For a pipe or a file: a line for each row, however long."""
+    padded = []
+    for key, cells in columns.items():
+        width = max(map(len, (key, *cells)))
+        padded.append([text.ljust(width) for text in (key, *cells)])
+    yield f"{kind}\n"
+    for row in zip(*padded):
+        yield "  ".join(row).rstrip() + "\n"
+    yield "\n"
+
+
+def _table(console: Any, kind: str, columns: Mapping[str, Sequence[str]]) -> None:
+    """For a terminal: the least useful columns give way to what is there to be read."""
+    from rich.table import Table
+
+    shown = fitting(columns, console.width)
+    table = Table(
+        title=kind, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+    )
+    for key in shown:
+        table.add_column(key, no_wrap=key not in WRAPPED)
+    for row in zip(*(columns[key] for key in shown)):
+        table.add_row(*row)
+    console.print(table)
+    left_out = ", ".join(key for key in columns if key not in shown)
+    if left_out:
+        console.print(f"(a wider window, a pipe and --json show {left_out}, too)")
+    console.print()
+
+
+def fitting(columns: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """The columns that fit into so many characters, with 40 for those that may be wrapped."""
+    needs = {}
+    for key, cells in columns.items():
+        longest = max(map(len, (key, *cells)))
+        needs[key] = min(longest, READABLE) if key in WRAPPED else longest
+    for key in LEAST:
+        if sum(needs.values()) + len(needs) <= width + 1:
+            break
+        needs.pop(key, None)
+    return list(needs)
 
 
 def _cell(value: Any) -> str:
