@@ -82,7 +82,10 @@ def _short(value: float) -> float | None:
 def bills(
     lines: Iterable[Mapping[str, Any]], seeds: int, rates: Rates
 ) -> tuple[tuple[Bill, ...], tuple[float, ...]]:
-    """(bill, wall seconds) per learning run, from the ledger; spend of no seed is shared out."""
+    """(bill, wall seconds) per learning run, from the ledger; spend of no seed is shared out.
+
+    What used no tokens and no device (an expert of the environment) cost nothing: no wall seconds.
+    """
     usd, device, wall = np.zeros(seeds), np.zeros(seeds), np.zeros(seeds)
     for line in lines:
         if line["phase"] in EVALUATION:
@@ -93,7 +96,8 @@ def bills(
             share = np.eye(seeds)[seed]
         usd += share * (rates.line(line) - seconds * rates.per_second)
         device += share * seconds
-        wall += share * float(line.get("wall_s", 0) or 0)
+        if any(line.get(key) for key in ("in", "out", "device_s", "usd")):
+            wall += share * float(line.get("wall_s", 0) or 0)
     rows = tuple(Bill(float(u), float(d)) for u, d in zip(usd, device))
     return rows, tuple(float(w) for w in wall)
 
@@ -129,6 +133,7 @@ def account(
     assert method is not None
     unit, rate = "usd", rates.per_second
     known = any(bill.money(rate) for bill in learning) or not outcomes.learned
+    known = known or (wall is not None and not wall.get("learn"))  # nothing was spent
     if not known or not np.nansum(method.at(rate).cost):
         if any(bill.device_s for bill in learning) and np.nansum(method.device_s):
             unit, rate = "device_s", 1.0

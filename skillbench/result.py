@@ -219,8 +219,9 @@ def account(
     """The run in dollars."""
     found = outcomes.collect(lines, learned=bool(session.stages))
     rates = prices.rates(session.run.load_json("manifest.json")["hardware"])
-    learning, _ = money.bills(ledger, len(session.seeds), rates)
-    wall = {name: spend[name]["wall_s"] for name in ("learn", "score", "baseline")}
+    learning, learned = money.bills(ledger, len(session.seeds), rates)
+    wall = {name: spend[name]["wall_s"] for name in ("score", "baseline")}
+    wall["learn"] = sum(learned)
     extra = money.overheads(ledger, rates)
     label = session.policy_label
     return money.account(found, learning, rates, policy=label, extra=extra, wall=wall)

@@ -99,6 +99,12 @@ def test_an_account_in_dollars_and_one_in_seconds(table: prices.Prices) -> None:
     wall = {"learn": 50.0, "score": 8.0, "baseline": 8.0}
     timed = money.account(bare, [money.Bill(0.0, 0.0)], rates, wall=wall)
     assert (timed.unit, timed.summary()["per_episode"]) == ("wall_s", 2.0)
+    # Learning that used nothing is free in dollars, where scoring has a price in dollars.
+    shown = [{"phase": "practice", "role": "policy", "seed": 0, "calls": 9, "wall_s": 0.1}]
+    free, seconds = money.bills(shown, 1, rates)
+    assert seconds == (0.0,)
+    asked = money.account(found, free, rates, wall={**wall, "learn": sum(seconds)}).summary()
+    assert (asked["unit"], asked["learn"], asked["per_episode"]) == ("usd", 0.0, out["per_episode"])
 
 
 def test_a_provider_s_tokens_are_priced(table: prices.Prices) -> None:
