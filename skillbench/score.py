@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .askers import streams
 from .learn import close, load_memory
 from .panel import Panel
 from .records import TOKEN_FIELDS, Completion, Episode, Task, to_json
-from .rollout import Slot, streams
+from .rollout import Slot
 from .session import Blank, Session, panel_tasks
 from .showing import by_chance
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import environments, prices, provenance
 from .agent import Agent
+from .askers import streams
 from .budget import Budget, Gate, Spender
 from .config import NONE_MEMORY
 from .devices import Meter
@@ -25,7 +26,7 @@ from .panel import Panel
 from .protocols import Method
 from .records import Completion, Context, Episode, Skill, Task, Usage
 from .reporting import Reporter
-from .rollout import Loop, Slot, play, streams
+from .rollout import Loop, Slot, play
 from .store import RunDir
 
 
