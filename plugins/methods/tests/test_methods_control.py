@@ -23,13 +23,12 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
         method="skills",
         environment="alfworld",
         policy="scripted",
-        seeds=2,
+        seeds=10,
         sets=(
             "trainer.experience=false",
             "trainer.practice=false",
             f'memory.import_path="{BANK}"',
             "score.show=0.5",
-            "score.baseline=false",
             "score.record=false",
         ),
         registry=get(),
@@ -52,12 +51,10 @@ def test_planted_skills_are_ranked(tmp_path: Path) -> None:
         "Sentence 0 (useless)",
         "Use the lamp alone (harmful)",
     )
-    worth = leave_one_out(tmp_path / "run", [titles[title] for title in chosen], limit=15)
+    worth = leave_one_out(tmp_path / "run", [titles[title] for title in chosen], limit=4)
     good, useless, harmful = (row["worth"]["mean"] for row in worth)
     assert good > 0 == useless > harmful  # played again without it, a game is the very same
     for effect in found["useless"]:
         assert effect["p"] > 0.05 / 3  # three of them: each may err at a third of 5 %
     for kind, sign in (("good", 1), ("harmful", -1)):
-        assert all(sign * effect["mean"] > 0 for effect in found[kind])
-        # The strongest of each is told from nothing even in this few games.
-        assert max(min(sign * end for end in effect["ci95"]) for effect in found[kind]) > 0
+        assert all(min(sign * end for end in effect["ci95"]) > 0 for effect in found[kind])
