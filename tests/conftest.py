@@ -31,3 +31,17 @@ def execute(toy: Any, tmp_path: Path) -> Any:
         return run(config, registry=toy.registry(), **where, **kw), place
 
     return call
+
+
+@pytest.fixture
+def sizes(toy: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many requests each batch of the toy policy has, from now on."""
+    seen: list[int] = []
+    real = toy.ToyPolicy.generate
+
+    async def generate(self: Any, requests: Any) -> Any:
+        seen.append(len(requests))
+        return await real(self, requests)
+
+    monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
+    return seen

@@ -99,19 +99,12 @@ def test_a_torn_episode_is_redone(execute: Any) -> None:
     assert len(records) == len(set(records)) == 60
 
 
-def test_an_interrupted_chunk_is_played_whole(toy: Any, execute: Any, monkeypatch: Any) -> None:
+def test_an_interrupted_chunk_is_played_whole(execute: Any, sizes: list[int]) -> None:
     _, place = execute("toybank")
     path = place / "episodes.jsonl"
     rows = path.read_text().splitlines(keepends=True)
     path.write_text("".join(rows[:3]))  # three of the first chunk of seven
-    sizes: list[int] = []
-    real = toy.ToyPolicy.generate
-
-    async def generate(self: Any, requests: Any) -> Any:
-        sizes.append(len(requests))
-        return await real(self, requests)
-
-    monkeypatch.setattr(toy.ToyPolicy, "generate", generate)
+    sizes.clear()
     execute("toybank", resume=True)
     assert sizes[0] == 7
     assert len(path.read_text().splitlines()) == len(rows)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("openai")
 
+from methods_loopback import Handler, Loopback
 from skillbench_methods.teachers import batch
 from skillbench_methods.teachers.llm import OpenAI
 
@@ -57,7 +56,7 @@ def completion(text):
     }
 
 
-class Provider:
+class Provider(Loopback):
     """Files and batches; results come in the opposite order.
 
     `reply(messages)` returns the text of an answer, None for no line at all, or (status, message)
@@ -71,7 +70,7 @@ class Provider:
         self.folder = None  # of the run; the first look must find the batch's id in it
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/v1/chat/completions":
@@ -94,19 +93,7 @@ class Provider:
                     status, value = outer.look(name)
                     self.send(status, value)
 
-            def send(self, status, value):
-                data = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        super().__init__(Answers)
 
     def upload(self, kind, body):
         form = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
@@ -163,14 +150,6 @@ class Provider:
     def asked(self, number):
         """The messages of the questions of a batch."""
         return [line["body"]["messages"] for line in self.batches[f"batch_{number}"]]
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Ledger:

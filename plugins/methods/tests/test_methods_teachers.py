@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from methods_loopback import Handler, Loopback
 from skillbench_methods.teachers.causal import Causal
 from skillbench_methods.teachers.chain import Event, Plain, abstract, backward_chain, common_plan
 from skillbench_methods.teachers.excerpts import spread
@@ -222,63 +221,29 @@ def test_trajectories_instead_of_skills():
 # ---------------------------------------------------------------------- the endpoint
 
 
-class Endpoint:
+class Endpoint(Loopback):
     """A loopback server that answers chat completions with prepared texts."""
 
     def __init__(self, answers):
         self.answers, self.requests = list(answers), []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests.append(body)
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 status, text = answer if isinstance(answer, tuple) else (200, answer)
-                payload = (
-                    text
-                    if status != 200
-                    else json.dumps(
-                        {
-                            "id": "1",
-                            "object": "chat.completion",
-                            "created": 0,
-                            "model": "m",
-                            "choices": [
-                                {
-                                    "index": 0,
-                                    "finish_reason": "stop",
-                                    "message": {"role": "assistant", "content": text},
-                                }
-                            ],
-                            "usage": {
-                                "prompt_tokens": 1000,
-                                "completion_tokens": 10,
-                                "total_tokens": 1010,
-                            },
-                        }
-                    )
-                )
-                data = payload.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                if status == 200:
+                    message = {"role": "assistant", "content": text}
+                    used = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+                    choice = {"index": 0, "finish_reason": "stop", "message": message}
+                    about = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+                    self.send(status, {**about, "choices": [choice], "usage": used})
+                else:
+                    self.send(status, text.encode())
 
-            def log_message(self, *args):
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Answers)
 
 
 def item(title="Open what is closed", **more):
