@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import environments, panel, prices
+from . import environments, hardware, panel, prices
 from .episode_size import first_line, measure
 from .errors import SkillbenchError
 from .hardware import CPU, Fleet, device, here
@@ -149,8 +149,6 @@ class _Planner:
             scored = read * passes
             phase = Phase(stage, "trainer", tokens_in=(read + scored) * each)
             if self.fleet is not None:
-                from . import hardware
-
                 train = 6 if self.fleet.device.is_cpu else hardware.TRAIN_FLOPS
                 phase.device_s = self.fleet.flops_s(train, read * each, hardware.TRAIN)
                 phase.device_s += self.fleet.flops_s(

@@ -28,6 +28,8 @@ from .rows import Row
 from .settings import UPDATE
 
 END_S = 30.0  # for the ranks to end by themselves
+# Files of the directory that the run and its ranks share.
+WEIGHTS, REFERENCE = "weights.safetensors", "reference.safetensors"
 
 
 class LaunchedTrainer:
@@ -52,9 +54,9 @@ class LaunchedTrainer:
         self.policy, self.directory = policy, directory / "ranks"
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        self._write("weights", _trained(policy.model()))
+        write(self.directory / WEIGHTS, _trained(policy.model()))
         if reference is not None:
-            self._write("reference", dict(reference.named_parameters()))
+            write(self.directory / REFERENCE, dict(reference.named_parameters()))
         self._temporary = tempfile.TemporaryDirectory(prefix="skillbench-ranks-")
         address = f"{self._temporary.name}/socket"
         job = {
@@ -91,7 +93,7 @@ class LaunchedTrainer:
         """Learn from the rows; the policy's module has the new weights afterwards."""
         metrics: dict[str, float] = self._ask("update", list(rows), seed)
         if metrics["optimizer_steps"]:
-            read(self.policy.model(), self.directory / "weights.safetensors")
+            read(self.policy.model(), self.directory / WEIGHTS)
         return metrics
 
     def save(self, directory: Path) -> None:
@@ -146,17 +148,18 @@ class LaunchedTrainer:
             f"{launching.tail(self.log)}\nMend that and go on with --resume"
         )
 
-    def _write(self, name: str, tensors: Mapping[str, Any]) -> None:
-        from safetensors.torch import save_file
-
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            str(self.directory / f"{name}.safetensors"),
-        )
-
 
 def _trained(model: Any) -> dict[str, Any]:
     return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def write(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write tensors as a file that appears when it is whole."""
+    from safetensors.torch import save_file
+
+    draft = f"{path}.new"
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, draft)
+    os.replace(draft, path)
 
 
 def read(model: Any, path: Path) -> None:

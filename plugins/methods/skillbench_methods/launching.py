@@ -21,7 +21,7 @@ TAIL = 2000  # characters of a log that an error shows
 def configuration(name: str, stage: str) -> Path:
     """The accelerate configuration of a name in tasks/accelerate, or of a path.
 
-    Raises UsageError where there is none, or without accelerate.
+    Raises UsageError where there is none.
     """
     path = Path(name)
     shipped = tasks_dir() / "accelerate"
@@ -37,7 +37,7 @@ def configuration(name: str, stage: str) -> Path:
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Processes and machines of a configuration."""
+    """Processes and machines of a configuration. Raises UsageError without accelerate."""
     found = _read(path)
     return int(found.num_processes), int(found.num_machines)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -72,8 +71,8 @@ def serve(job: Mapping[str, Any]) -> None:
     reference = None
     if job["reference"]:
         reference = copy.deepcopy(model).requires_grad_(False)
-        launched.read(reference, directory / "reference.safetensors")
-    launched.read(model, directory / "weights.safetensors")
+        launched.read(reference, directory / launched.REFERENCE)
+    launched.read(model, directory / launched.WEIGHTS)
     trainer = RowTrainer(model, job["settings"], reference=reference)
     commands = Commands(job["address"])
     while True:
@@ -85,7 +84,10 @@ def serve(job: Mapping[str, Any]) -> None:
             if what == "update":
                 rows, seed = rest
                 answer = trainer.update(rows[commands.rank :: commands.world], seed=seed)
-                _publish(trainer, directory / "weights.safetensors")
+                if answer["optimizer_steps"]:
+                    tensors = trainer.weights()  # of all ranks, where weights are sharded
+                    if trainer.ranks.first:
+                        launched.write(directory / launched.WEIGHTS, tensors)
             elif what == "save":
                 trainer.save(Path(rest[0]))
             elif what == "load":
@@ -93,16 +95,6 @@ def serve(job: Mapping[str, Any]) -> None:
         except SkillbenchError as error:  # the same on every rank: it is about sums over them
             answer = error
         commands.answer(answer)
-
-
-def _publish(trainer: Any, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    tensors = trainer.weights()
-    if trainer.ranks.first:
-        draft = f"{path}.new"
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, draft)
-        os.replace(draft, path)
 
 
 def main(words: list[str]) -> None:

@@ -123,10 +123,7 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     try:
         metrics = train(given.rows, given.model, given.out, settings(given.sets), given.seed)
-    except SkillbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
+    except (SkillbenchError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     if os.environ.get("RANK", "0") == "0":
